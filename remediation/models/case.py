@@ -1,0 +1,51 @@
+"""Why something is corrected, and what is looked at."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.functions import TransactionNow
+from django.db import models
+
+
+class Case(models.Model):
+    """One incident to put right. Its stage is derived from its plans and jobs, never stored.
+
+    `fingerprint` is a digest of who opened it, the first selection, target and reason: asking twice opens one case.
+    """
+
+    incident = models.CharField(max_length=200, help_text="What happened, in a line.")
+    reason = models.TextField(help_text="Why the transactions are to be corrected.")
+    ticket = models.CharField(max_length=200, blank=True)
+    fingerprint = models.BinaryField(max_length=32, unique=True)
+    opened_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    opened_at = models.DateTimeField(db_default=TransactionNow())
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        permissions: ClassVar = [("open_case", "Can open and edit cases")]
+
+    def __str__(self) -> str:
+        return f"Case {self.pk}: {self.incident}"
+
+
+class CaseRevision(models.Model):
+    """What a case looks at, as of one edit. Insert-only, so that everyone who ever edited a case is known.
+
+    `criteria` is `transactions.selection.Selection.to_criteria()`: criteria, never a list of ids.
+    """
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="revisions")
+    number = models.PositiveIntegerField()
+    criteria = models.JSONField()
+    target_version = models.CharField(max_length=64)
+    edited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    edited_at = models.DateTimeField(db_default=TransactionNow())
+
+    class Meta:
+        ordering: ClassVar = ["case", "number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["case", "number"], name="caserevision_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Case {self.case_id}, revision {self.number}"

@@ -1,0 +1,150 @@
+-- The moves of a plan chunk, whatever the plan's kind: where each transaction is to stand, where it must stand for that, by how much that
+-- changes its total, and the leaf recomputed from the rows as they are now. No SET clause: it must be inlined.
+CREATE FUNCTION amends_chunk_moves(plan_chunk bigint) RETURNS TABLE (
+    transaction_id bigint, calculation_id bigint, replaces_id bigint, currency varchar, scale smallint, delta bigint, leaf bytea
+)
+    LANGUAGE sql STABLE
+AS $$
+    SELECT proposal.transaction_id, proposal.id, replaced.id, facts.currency, facts.scale, proposal.total - replaced.total,
+           public.amends_leaf(
+               proposal.id, proposal.transaction_id, proposal.release_id, proposal.calculated_at, proposal.amounts,
+               replaced.id, replaced.transaction_id, replaced.release_id, replaced.calculated_at, replaced.amounts,
+               facts.facts_hash)
+    FROM public.transactions_calculation proposal
+    JOIN public.transactions_calculation replaced ON replaced.id = proposal.replaces_id
+    JOIN public.transactions_transaction facts ON facts.id = proposal.transaction_id
+    WHERE proposal.plan_chunk_id = plan_chunk AND replaced.transaction_id = proposal.transaction_id
+    UNION ALL
+    SELECT member.transaction_id, standing.id, replaced.id, facts.currency, facts.scale, standing.total - replaced.total,
+           public.amends_leaf(
+               standing.id, standing.transaction_id, standing.release_id, standing.calculated_at, standing.amounts,
+               replaced.id, replaced.transaction_id, replaced.release_id, replaced.calculated_at, replaced.amounts,
+               facts.facts_hash)
+    FROM public.remediation_planmember member
+    JOIN public.transactions_calculation standing ON standing.id = member.calculation_id
+    JOIN public.transactions_calculation replaced ON replaced.id = member.replaces_id
+    JOIN public.transactions_transaction facts ON facts.id = member.transaction_id
+    WHERE member.plan_chunk_id = plan_chunk
+      AND standing.transaction_id = member.transaction_id AND replaced.transaction_id = member.transaction_id
+$$;
+
+-- Apply one leased chunk of a job: the second of the two writers of the pointer.
+-- Refuses with AM001 where the job is not running, AM002 where the lease is not the caller's, AM003 where the plan is not approved,
+-- AM004 where the rows are not the ones that were previewed. Everything it does, it does in the caller's transaction:
+-- pointers, conflicts, the audit entry and the finished chunk stand or fall together.
+CREATE FUNCTION amends_apply_chunk(
+    leased_chunk bigint, lease_token uuid, request_id text DEFAULT '', OUT applied bigint, OUT conflicts bigint
+)
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    chunk public.remediation_jobchunk;
+    job public.remediation_job;
+    plan public.remediation_plan;
+    frozen public.remediation_planchunk;
+    stored bytea;
+    hashed bytea;
+    row_count bigint;
+    transaction_ids bigint[];
+    calculation_ids bigint[];
+    replaced_ids bigint[];
+    deltas bigint[];
+    money_keys text[];
+    money jsonb;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'chunks are applied in READ COMMITTED only: each statement must see what was committed before it';
+    END IF;
+    SELECT * INTO STRICT chunk FROM public.remediation_jobchunk WHERE id = leased_chunk;
+    -- Whoever stops a job takes this lock exclusively; what is read after it is what they left.
+    PERFORM pg_advisory_xact_lock_shared(7101, chunk.job_id::integer);
+    SELECT * INTO STRICT job FROM public.remediation_job WHERE id = chunk.job_id;
+    IF job.kind <> 'apply' OR job.status <> 'running' THEN
+        RAISE EXCEPTION 'job % is %', job.id, job.status USING ERRCODE = 'AM001';
+    END IF;
+    SELECT * INTO chunk FROM public.remediation_jobchunk
+        WHERE id = leased_chunk AND status = 'leased' AND token = lease_token FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease of chunk % was lost', leased_chunk USING ERRCODE = 'AM002';
+    END IF;
+    SELECT * INTO STRICT plan FROM public.remediation_plan WHERE id = job.plan_id;
+    IF plan.status <> 'executing' OR public.amends_valid_approvals(plan.id) < plan.required_approvals THEN
+        RAISE EXCEPTION 'plan % is not approved', plan.id USING ERRCODE = 'AM003';
+    END IF;
+    SELECT * INTO STRICT frozen FROM public.remediation_planchunk WHERE id = chunk.plan_chunk_id AND plan_id = plan.id;
+
+    SELECT substring(leaves FROM chunk.first_leaf * 32 + 1 FOR chunk.leaf_count * 32) INTO STRICT stored
+        FROM public.remediation_planchunkleaves WHERE plan_chunk_id = frozen.id;
+    IF chunk.leaf_count = frozen.proposed AND sha256(stored) IS DISTINCT FROM frozen.leaves_digest THEN
+        RAISE EXCEPTION 'the leaves of chunk % of plan % are not the approved ones', frozen.position, plan.id
+            USING ERRCODE = 'AM004';
+    END IF;
+    SELECT count(*), string_agg(move.leaf, ''::bytea ORDER BY move.transaction_id),
+           array_agg(move.transaction_id ORDER BY move.transaction_id),
+           array_agg(move.calculation_id ORDER BY move.transaction_id),
+           array_agg(move.replaces_id ORDER BY move.transaction_id),
+           array_agg(move.delta ORDER BY move.transaction_id),
+           array_agg(move.currency || ':' || move.scale ORDER BY move.transaction_id)
+        INTO row_count, hashed, transaction_ids, calculation_ids, replaced_ids, deltas, money_keys
+        FROM (
+            SELECT * FROM public.amends_chunk_moves(frozen.id) AS moves
+            ORDER BY moves.transaction_id OFFSET chunk.first_leaf LIMIT chunk.leaf_count
+        ) AS move;
+    IF row_count <> chunk.leaf_count OR hashed IS DISTINCT FROM stored THEN
+        RAISE EXCEPTION 'the rows of chunk % of plan % are not the ones that were previewed and approved',
+            frozen.position, plan.id USING ERRCODE = 'AM004';
+    END IF;
+
+    -- In transaction-id order, as everywhere. A statement of its own, so that the next one sees what the last holder committed.
+    PERFORM FROM (
+        SELECT FROM public.transactions_currentcalculation current
+        WHERE current.transaction_id = ANY (transaction_ids) ORDER BY current.transaction_id FOR UPDATE
+    ) AS locked;
+    UPDATE public.transactions_currentcalculation current
+        SET calculation_id = move.calculation_id
+        FROM unnest(transaction_ids, calculation_ids, replaced_ids) AS move (transaction_id, calculation_id, replaces_id)
+        WHERE current.transaction_id = move.transaction_id AND current.calculation_id = move.replaces_id;
+    GET DIAGNOSTICS applied = ROW_COUNT;
+    conflicts := row_count - applied;
+
+    IF conflicts > 0 THEN
+        INSERT INTO public.remediation_outcome (job_id, plan_chunk_id, transaction_id, kind, reason, detail)
+        SELECT job.id, frozen.id, move.transaction_id, 'conflict',
+               CASE WHEN found.plan_chunk_id IS NOT NULL THEN 'Another plan corrected it after this one was previewed.'
+                    ELSE 'Its service recalculated it after this plan was previewed.' END,
+               jsonb_build_object('expected', move.replaces_id, 'found', found.id, 'proposed', move.calculation_id)
+        FROM unnest(transaction_ids, calculation_ids, replaced_ids) AS move (transaction_id, calculation_id, replaces_id)
+        LEFT JOIN public.transactions_currentcalculation current ON current.transaction_id = move.transaction_id
+        LEFT JOIN public.transactions_calculation found ON found.id = current.calculation_id
+        WHERE current.calculation_id IS DISTINCT FROM move.calculation_id;
+        GET DIAGNOSTICS row_count = ROW_COUNT;
+        IF row_count <> conflicts THEN
+            RAISE EXCEPTION 'chunk %: % rows did not move, % of them are conflicts', leased_chunk, conflicts, row_count;
+        END IF;
+    END IF;
+    SELECT coalesce(jsonb_object_agg(summed.money_key, summed.delta), '{}') INTO money FROM (
+        SELECT move.money_key, sum(move.delta) AS delta
+        FROM unnest(transaction_ids, deltas, money_keys) AS move (transaction_id, delta, money_key)
+        WHERE conflicts = 0 OR NOT EXISTS (
+            SELECT FROM public.remediation_outcome outcome
+            WHERE outcome.job_id = job.id AND outcome.transaction_id = move.transaction_id)
+        GROUP BY move.money_key
+    ) AS summed;
+
+    UPDATE public.remediation_jobchunk
+        SET status = 'done', lease_until = NULL, finished_at = clock_timestamp(), failure = '',
+            result = jsonb_build_object('applied', applied, 'conflicts', conflicts, 'money', money)
+        WHERE id = leased_chunk;
+    INSERT INTO public.audit_auditentry
+        (event, actor_id, actor_label, subject_type, subject_id, subject_label, reason, request_id, data)
+    SELECT 'chunk.applied', job.requested_by_id, account.username, 'remediation.jobchunk', chunk.id,
+           format('Job %s, chunk %s', job.id, chunk.position), plan.reason, amends_apply_chunk.request_id,
+           jsonb_build_object(
+               'job', job.id, 'plan', plan.id, 'plan_chunk', frozen.id, 'first_leaf', chunk.first_leaf,
+               'applied', applied, 'conflicts', conflicts, 'money', money, 'root', encode(frozen.root, 'hex'))
+    FROM public.auth_user account WHERE account.id = job.requested_by_id;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION amends_apply_chunk FROM PUBLIC;

@@ -1,0 +1,1 @@
+"""Stores, releases, transactions, calculations, calculators, imports, the finder."""
