@@ -1,0 +1,51 @@
+# What a developer or a visitor does with Amends. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := requirements.txt requirements-dev.txt
+COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
+	--no-emit-index-url --no-emit-find-links pyproject.toml
+
+.PHONY: help setup lock run demo test check format bench
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv and install the locked requirements
+	@PYTHON="$(PYTHON)" bash deploy/setup $(VENV) $(LOCKS)
+
+lock: setup ## Make the locks again from pyproject.toml (add UPGRADE=1 for newer versions)
+	@$(BIN)/$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements.txt
+	@$(BIN)/$(COMPILE) $(if $(UPGRADE),--upgrade) --extra parquet --group dev --constraint requirements.txt \
+		--output-file requirements-dev.txt
+	@echo "Made again: $(LOCKS). Run make setup to install them."
+
+run: setup ## Set everything up, do the job on the demo's incident, then serve pages and workers until Ctrl-C
+	@exec $(BIN)/python manage.py run
+
+demo: setup ## The same without serving
+	@exec $(BIN)/python manage.py run --no-serve
+
+test: setup ## The whole suite, on a database and a broker of its own
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Formatting, lint, types, import floors, migrations, deployment checks
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@AMENDS_ENV=production SECRET_KEY=$$($(BIN)/python -c "import secrets; print(secrets.token_urlsafe(64))") \
+		ALLOWED_HOSTS=amends.example DATABASE_URL=postgresql://unused/unused REDIS_URL=redis://unused \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+format: setup ## Format and mend what can be mended by itself
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+bench: setup ## Measure preview and apply against a floor and against Django's own ways (ARGS="--rows 100000")
+	@$(BIN)/python -m benchmarks $(ARGS)

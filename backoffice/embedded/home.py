@@ -1,0 +1,127 @@
+"""The folder that holds all embedded state, and what is derived from where it lies.
+
+Two homes never share anything: not a socket, not a password, not a process.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+DATABASE_NAME = "amends"
+ADMIN_ROLE = "amends_admin"
+OWNER_ROLE = "amends_owner"
+APPLICATION_ROLE = "amends_app"
+POSTGRES_PORT = 5432  # names the socket file only: nothing listens on the network
+
+# sun_path is 108 octets on Linux, the last of them NUL.
+_LONGEST_SOCKET_PATH = 107
+_LONGEST_SOCKET_NAME = ".s.PGSQL.5432.lock"
+
+
+class UnsafeDirectory(RuntimeError):
+    """The folder that sockets would go to belongs to somebody else, or others may write to it."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Random secrets of one home, kept in a file that only its user may read."""
+
+    admin_password: str
+    owner_password: str
+    application_password: str
+    secret_key: str
+
+
+class Home:
+    """Where embedded PostgreSQL and Valkey keep their data, sockets, logs and secrets."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "log"
+
+    @cached_property
+    def sockets(self) -> Path:
+        """The folder of the sockets: inside the home, or a short one in /tmp where that path would be too long."""
+        inside = self.path / "run"
+        if len(os.fsencode(inside / _LONGEST_SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        return Path("/tmp") / f"amends-{os.getuid()}-{digest}"  # noqa: S108 (made 0700, its owner checked)
+
+    @property
+    def broker_socket(self) -> Path:
+        return self.sockets / "broker.sock"
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """The home's secrets; made on first use. Two processes that ask at once get the same ones."""
+        file = self.path / "credentials.json"
+        if not file.exists():
+            with self.locked("credentials.lock"):
+                if not file.exists():
+                    self._write_credentials(file)
+        return Credentials(**json.loads(file.read_text(encoding="utf-8")))
+
+    def owner_url(self, database: str = DATABASE_NAME) -> str:
+        return self._database_url(OWNER_ROLE, self.credentials.owner_password, database)
+
+    def application_url(self, database: str = DATABASE_NAME) -> str:
+        return self._database_url(APPLICATION_ROLE, self.credentials.application_password, database)
+
+    def admin_url(self, database: str = "postgres") -> str:
+        return self._database_url(ADMIN_ROLE, self.credentials.admin_password, database)
+
+    @property
+    def broker_url(self) -> str:
+        return f"unix://{quote(str(self.broker_socket))}"
+
+    def make_directories(self) -> None:
+        """Make the home's folders. Raises `UnsafeDirectory` where the sockets' folder is not ours alone."""
+        for directory in (self.path, self.logs):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
+        found = self.sockets.lstat()
+        # Where PostgreSQL runs as another user, the folder was given to that user by us, who then are root.
+        ours = found.st_uid == os.getuid() or os.getuid() == 0
+        if not stat.S_ISDIR(found.st_mode) or not ours or found.st_mode & 0o077:
+            raise UnsafeDirectory(
+                f"{self.sockets} is not a private folder of this user. Remove it, or set AMENDS_HOME to a shorter path."
+            )
+
+    @contextmanager
+    def locked(self, name: str = "home.lock") -> Iterator[None]:
+        """Wait until no other process holds this lock, and hold it. Released by the kernel if we die."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.path / name).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _database_url(self, role: str, password: str, database: str) -> str:
+        host = quote(str(self.sockets), safe="")
+        return f"postgresql://{role}:{password}@{host}:{POSTGRES_PORT}/{database}"
+
+    def _write_credentials(self, file: Path) -> None:
+        made = Credentials(
+            admin_password=secrets.token_urlsafe(24),
+            owner_password=secrets.token_urlsafe(24),
+            application_password=secrets.token_urlsafe(24),
+            secret_key=secrets.token_urlsafe(64),
+        )
+        unfinished = file.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+            json.dump(made.__dict__, opened)
+        unfinished.rename(file)

@@ -1,0 +1,1 @@
+"""Are the calculators right, right now? Shadow checks, metrics, alerts and rollouts have their place here."""
