@@ -1,7 +1,8 @@
 """Merkle trees over 32-byte leaves, as RFC 6962 section 2.1 defines them.
 
-A leaf is hashed with 0x00 before it and an inner node with 0x01, so that one can never pass for the other. A tree that is
-not full is split at the largest power of two below its size, and so no leaf is ever counted twice.
+A leaf is hashed with 0x00 before it and an inner node with 0x01, so that one can never pass for the other. A
+tree that is not full is split at the largest power of two below its size, and so no leaf is ever counted
+twice.
 """
 
 from collections.abc import Iterable
@@ -20,14 +21,16 @@ class LeafSizeWrong(ValueError):
 def merkle_root(leaves: Iterable[bytes]) -> bytes:
     """The root (32 bytes) over `leaves` in their order. Raises `LeafSizeWrong`.
 
-    Goes through the tree level by level: a node without a neighbour moves up as it is, which is RFC 6962's split.
+    Goes through the tree level by level: a node without a neighbour moves up as it is, which is RFC 6962's
+    split.
     """
     level = [sha256(b"\0" + leaf).digest() for leaf in map(_checked, leaves)]
     if not level:
         return EMPTY_ROOT
     while len(level) > 1:
         paired = [
-            sha256(b"\1" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)
+            sha256(b"\1" + left + right).digest()
+            for left, right in zip(level[::2], level[1::2], strict=False)
         ]
         if len(level) % 2:
             paired.append(level[-1])
@@ -36,7 +39,9 @@ def merkle_root(leaves: Iterable[bytes]) -> bytes:
 
 
 def split_leaves(stored: bytes) -> list[bytes]:
-    """The leaves of a chunk, which are stored one after the other. Raises `LeafSizeWrong` where octets are left over."""
+    """The leaves of a chunk, which are stored one after the other. Raises `LeafSizeWrong` where octets are
+    left over.
+    """
     if len(stored) % LEAF_SIZE:
         raise LeafSizeWrong(f"{len(stored)} octets are not a whole number of leaves of {LEAF_SIZE}.")
     return [stored[start : start + LEAF_SIZE] for start in range(0, len(stored), LEAF_SIZE)]

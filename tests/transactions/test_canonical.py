@@ -1,0 +1,173 @@
+"""The canonical text is PostgreSQL's own, and the hashes over it are the database's."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from transactions.canonical import (
+    MAX_DEPTH,
+    CalculationFields,
+    FloatRefused,
+    NaiveTime,
+    NestedTooDeep,
+    NotCanonical,
+    TextRefused,
+    canonical_json,
+    facts_hash,
+    leaf_hash,
+    microseconds,
+    netstring,
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=6),
+    max_leaves=20,
+)
+in_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def asked(sql: str, *params: object) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchone()[0]
+
+
+@in_database
+@given(values)
+def test_the_text_is_what_postgresql_prints(db: None, value: Any) -> None:
+    assert canonical_json(value) == asked("SELECT %s::jsonb::text", json.dumps(value))
+
+
+def test_keys_are_ordered_by_length_and_then_octets() -> None:
+    value = {"total": 1, "é": 2, "zz": 3, "a": 4, "tax": 5, "ab": 6, "Z": 7}
+    assert canonical_json(value) == '{"Z": 7, "a": 4, "ab": 6, "zz": 3, "é": 2, "tax": 5, "total": 1}'
+
+
+def test_texts_are_escaped_as_postgresql_does_it() -> None:
+    assert canonical_json(['"\\/', "\b\f\n\r\t", "\x01\x1f\x7f", "é€😀", "\\u0000"]) == (
+        '["\\"\\\\/", "\\b\\f\\n\\r\\t", "\\u0001\\u001f\x7f", "é€😀", "\\\\u0000"]'
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [1.5, {"lines": [{"price": 1.0}]}, [b"x"], {"a": (1,)}, {"a": {1, 2}}, object()]
+)
+def test_what_has_no_exact_form_is_refused(value: Any) -> None:
+    with pytest.raises(FloatRefused):
+        canonical_json(value)
+
+
+def test_the_refusal_says_where() -> None:
+    with pytest.raises(FloatRefused, match=r"^In lines\.1\.price: float has no exact form"):
+        canonical_json({"lines": [{"price": "1.00"}, {"price": 1.0}]})
+    with pytest.raises(NotCanonical, match="the key 1 is not a text"):
+        canonical_json({"a": {1: "x"}})
+
+
+@pytest.mark.parametrize("broken", ["a\0b", "a\ud800b", "\udfff"])
+def test_nul_and_half_a_surrogate_pair_are_refused_in_texts_and_keys(broken: str) -> None:
+    for value in (broken, [broken], {"a": broken}, {broken: 1}):
+        with pytest.raises(TextRefused):
+            canonical_json(value)
+
+
+def test_a_value_may_be_as_deep_as_the_limit_and_no_deeper() -> None:
+    value: Any = None
+    for _ in range(MAX_DEPTH):
+        value = [value]
+    assert canonical_json(value) == "[" * MAX_DEPTH + "null" + "]" * MAX_DEPTH
+    with pytest.raises(NestedTooDeep):
+        canonical_json([value])
+
+
+def test_a_netstring_counts_octets() -> None:
+    assert netstring("aé") == "3:aé,".encode()
+    assert netstring("") == b"0:,"
+
+
+def test_the_same_moment_in_two_zones_has_the_same_microseconds() -> None:
+    moment = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
+    assert (
+        microseconds(moment)
+        == microseconds(moment.astimezone(timezone(timedelta(hours=9))))
+        == 1772366400123457
+    )
+    assert microseconds(datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)) == -1
+    with pytest.raises(NaiveTime):
+        microseconds(datetime(2026, 3, 1))  # noqa: DTZ001
+
+
+def test_facts_hash_is_over_the_netstrings_of_the_facts() -> None:
+    hashed = facts_hash(
+        source="till",
+        reference="A:1",
+        store="store-1",
+        currency="USD",
+        scale=2,
+        occurred_at_us=-5,
+        inputs_text="{}",
+    )
+    assert hashed == sha256(b"7:facts/1,4:till,3:A:1,7:store-1,3:USD,1:2,2:-5,2:{},").digest()
+
+
+def test_moving_a_character_from_one_fact_to_the_next_changes_the_hash() -> None:
+    rest: dict[str, Any] = {
+        "store": "s",
+        "currency": "USD",
+        "scale": 2,
+        "occurred_at_us": 0,
+        "inputs_text": "{}",
+    }
+    assert facts_hash(source="ab", reference="c", **rest) != facts_hash(source="a", reference="bc", **rest)
+
+
+ids = st.integers(1, 2**63 - 1)
+moments = st.datetimes(datetime(1900, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+calculations = st.tuples(
+    ids, ids, ids, moments, st.dictionaries(texts, st.integers(-(2**63), 2**63 - 1), max_size=6)
+)
+
+
+@in_database
+@given(calculations, calculations, st.binary(min_size=32, max_size=32))
+def test_the_leaf_is_the_one_that_the_database_computes(
+    db: None, standing: tuple[Any, ...], replaced: tuple[Any, ...], facts: bytes
+) -> None:
+    def fields(of: tuple[Any, ...]) -> CalculationFields:
+        return CalculationFields(of[0], of[1], of[2], microseconds(of[3]), canonical_json(of[4]))
+
+    def params(of: tuple[Any, ...]) -> list[object]:
+        return [*of[:4], json.dumps(of[4])]
+
+    in_sql = asked(
+        "SELECT amends_leaf(%s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s::jsonb, %s)",
+        *params(standing),
+        *params(replaced),
+        facts,
+    )
+    assert leaf_hash(fields(standing), fields(replaced), facts) == bytes(in_sql)
+
+
+def test_every_field_of_a_leaf_counts() -> None:
+    standing = CalculationFields(2, 7, 1, 10, '{"total": 1}')
+    replaced = CalculationFields(1, 7, 1, 9, '{"total": 2}')
+    leaves = {leaf_hash(standing, replaced, bytes(32)), leaf_hash(replaced, standing, bytes(32))}
+    leaves.add(leaf_hash(standing, replaced, bytes(31) + b"\1"))
+    for name, other in (
+        ("id", 3),
+        ("transaction_id", 8),
+        ("release_id", 2),
+        ("calculated_at_us", 11),
+        ("amounts_text", "{}"),
+    ):
+        leaves.add(leaf_hash(standing._replace(**{name: other}), replaced, bytes(32)))
+        leaves.add(leaf_hash(standing, replaced._replace(**{name: other}), bytes(32)))
+    assert len(leaves) == 13

@@ -1,0 +1,224 @@
+"""One text and one hash for one value, format version 1.
+
+The canonical JSON of a value is what PostgreSQL prints for `value::jsonb::text`, so that a row can be hashed
+in the database and here, independently, to the same bytes: keys ordered by their UTF-8 length and then their
+bytes, ", " and ": " between, non-ASCII characters as they are. Hashes are taken over netstrings, so that no
+field can be mistaken for part of another. `amends_leaf` in this app's SQL computes `leaf_hash`.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple
+
+MAX_DEPTH = 64
+"""Objects and lists inside each other that a value may have."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class NotCanonical(ValueError):
+    """A value has no canonical JSON. The message says where in the value, and why."""
+
+
+class FloatRefused(NotCanonical):
+    """A float (or another inexact or unknown type) stands in a value; numbers with a point are kept as
+    decimal texts.
+    """
+
+
+class TextRefused(NotCanonical):
+    """A text holds what PostgreSQL cannot store: NUL, or half of a surrogate pair."""
+
+
+class NestedTooDeep(NotCanonical):
+    """A value has more than `MAX_DEPTH` levels."""
+
+
+class _Refused(Exception):
+    """Somewhere in the value is a part that has no canonical form; `_refuse` finds it."""
+
+
+class NaiveTime(ValueError):
+    """A time without an offset: it does not say when it is."""
+
+
+def canonical_json(value: Any) -> str:
+    """The text that PostgreSQL prints for `value` as jsonb.
+
+    `value` is made of str, int, bool, None, list and dict with str keys. Raises `FloatRefused` for any other
+    type, `TextRefused` for NUL and lone surrogates, `NestedTooDeep` beyond `MAX_DEPTH` levels.
+    """
+    try:
+        text = _text_of(value)
+    except _Refused:
+        _refuse(value, ())
+        raise
+    # One look at the whole text instead of one at every part; only what looks wrong is walked again, for the
+    # place.
+    if "\\u0000" in text or not (text.isascii() or _is_utf8(text)):
+        _refuse(value, ())
+    return text
+
+
+def _text_of(value: Any, levels: int = MAX_DEPTH) -> str:
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is int:
+        return str(value)
+    if value is None:
+        return "null"
+    if kind is bool:
+        return "true" if value else "false"
+    if levels == 0:
+        raise _Refused
+    if kind is dict:
+        return (
+            "{"
+            + ", ".join([start + _text_of(value[key], levels - 1) for key, start in _members(tuple(value))])
+            + "}"
+        )
+    if kind is list:
+        return "[" + ", ".join([_text_of(item, levels - 1) for item in value]) + "]"
+    raise _Refused
+
+
+@lru_cache(maxsize=4096)
+def _members(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """`keys` in jsonb's order, each with the text that opens its member. Remembered: rows of a source share
+    their keys.
+    """
+    if not all(type(key) is str for key in keys):
+        raise _Refused
+    by_length = sorted(keys, key=_by_length_then_octets)
+    return tuple((key, encode_basestring(key) + ": ") for key in by_length)
+
+
+def _by_length_then_octets(key: str) -> tuple[int, bytes]:
+    octets = key.encode("utf-8", "surrogatepass")
+    return len(octets), octets
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse(value: Any, path: tuple[str | int, ...]) -> None:
+    """Raise for the first part of `value` that has no canonical form; `path` leads to it. Silent where there
+    is none.
+    """
+    kind = type(value)
+    if len(path) >= MAX_DEPTH and (kind is dict or kind is list):
+        raise NestedTooDeep(f"The value has more than {MAX_DEPTH} levels. Flatten it.")
+    if kind is str:
+        _check_text(value, path)
+    elif kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise NotCanonical(f"{_at(path)}the key {key!r} is not a text.")
+            _check_text(key, path)
+            _refuse(item, (*path, key))
+    elif kind is list:
+        for index, item in enumerate(value):
+            _refuse(item, (*path, index))
+    elif not (kind is int or kind is bool or value is None):
+        raise FloatRefused(
+            f"{_at(path)}{kind.__name__} has no exact form. "
+            'Keep numbers with a point as decimal texts, such as "12.30".'
+        )
+
+
+def _check_text(text: str, path: tuple[str | int, ...]) -> None:
+    if "\0" in text:
+        raise TextRefused(
+            f"{_at(path)}the text holds a NUL character, which PostgreSQL cannot store. Remove it."
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise TextRefused(
+            f"{_at(path)}the text holds half of a surrogate pair at character {error.start + 1}: "
+            "its encoding is broken."
+        ) from None
+
+
+def _at(path: tuple[str | int, ...]) -> str:
+    return f"In {'.'.join(str(step) for step in path)}: " if path else ""
+
+
+def netstring(text: str) -> bytes:
+    """`text` in UTF-8 with its length before it: "abc" gives b"3:abc,"."""
+    encoded = text.encode()
+    return b"%d:%b," % (len(encoded), encoded)
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds from 1970-01-01T00:00Z to `moment`, exactly. Raises `NaiveTime` where it has no offset."""
+    if moment.tzinfo is None:
+        raise NaiveTime(f"{moment.isoformat()} has no offset. Give the time zone that it was written in.")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def facts_hash(
+    *,
+    source: str,
+    reference: str,
+    store: str,
+    currency: str,
+    scale: int,
+    occurred_at_us: int,
+    inputs_text: str,
+) -> bytes:
+    """SHA-256 (32 bytes) of the facts of a transaction.
+
+    `store` is the store's reference, `occurred_at_us` from `microseconds`, `inputs_text` from
+    `canonical_json`.
+    """
+    fields = ("facts/1", source, reference, store, currency, str(scale), str(occurred_at_us), inputs_text)
+    return sha256(b"".join(map(netstring, fields))).digest()
+
+
+class CalculationFields(NamedTuple):
+    """What a leaf covers of a calculation: its time in microseconds since 1970 UTC, its amounts as canonical
+    JSON.
+    """
+
+    id: int
+    transaction_id: int
+    release_id: int
+    calculated_at_us: int
+    amounts_text: str
+
+
+def leaf_hash(standing: CalculationFields, replaced: CalculationFields, facts_hash: bytes) -> bytes:
+    """SHA-256 (32 bytes) of one move: the calculation to stand on, the one it replaces, and the facts of
+    both.
+
+    The same as `amends_leaf` in SQL, byte for byte.
+    """
+    return sha256(
+        f"6:leaf/1,{_fields(*standing)}{_fields(*replaced)}64:{facts_hash.hex()},".encode()
+    ).digest()
+
+
+def _fields(
+    calculation_id: int, transaction_id: int, release_id: int, calculated_at_us: int, amounts_text: str
+) -> str:
+    # `netstring` of each, spelled out: a preview comes here for every row, and the calls would cost more than
+    # the hash.
+    a, b, c, d = str(calculation_id), str(transaction_id), str(release_id), str(calculated_at_us)
+    size = len(amounts_text) if amounts_text.isascii() else len(amounts_text.encode())
+    return f"{len(a)}:{a},{len(b)}:{b},{len(c)}:{c},{len(d)}:{d},{size}:{amounts_text},"
+
+
+def amounts_json(amounts: dict[str, int]) -> str:
+    """`canonical_json` of amounts, which are whole numbers: a preview comes here for every row."""
+    members = _members(tuple(amounts))
+    return "{" + ", ".join([f"{start}{amounts[name]}" for name, start in members]) + "}"
