@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps
 
@@ -5,6 +7,10 @@ from django.contrib.admin import apps as admin_apps
 class BackofficeConfig(AppConfig):
     name = "backoffice"
     default = True
+
+    def ready(self) -> None:
+        for module in ("backoffice.events", "backoffice.privileges"):  # registers event types, and a system check
+            import_module(module)
 
 
 class AmendsAdminConfig(admin_apps.AdminConfig):

@@ -1,6 +1,6 @@
 """One address of the broker, REDIS_URL, in the two spellings that its clients understand."""
 
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 
 def celery_broker_url(redis_url: str) -> str:
@@ -14,4 +14,5 @@ def celery_broker_url(redis_url: str) -> str:
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if "db" in query:
         query["virtual_host"] = query.pop("db")
-    return urlunsplit(("redis+socket", parts.netloc, parts.path, urlencode(query), ""))
+    address = f"redis+socket://{parts.path}"
+    return f"{address}?{urlencode(query)}" if query else address

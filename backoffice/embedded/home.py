@@ -45,7 +45,7 @@ class Home:
     """Where embedded PostgreSQL and Valkey keep their data, sockets, logs and secrets."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path.resolve()
 
     @property
     def logs(self) -> Path:

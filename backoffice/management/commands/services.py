@@ -1,0 +1,51 @@
+from typing import Any
+
+import kombu.exceptions
+from django.core.management.base import CommandParser
+
+from audit.command_line import AmendsCommand
+from audit.errors import Refused
+from backoffice.celery import app
+from backoffice.database import NotPreparable, prepare_database
+from backoffice.embedded.binaries import NoBinaries
+from backoffice.embedded.broker import BrokerFailed
+from backoffice.embedded.home import UnsafeDirectory
+from backoffice.embedded.postgres import PostgresFailed
+from backoffice.embedded.service_user import NobodyToRunAs
+from backoffice.environment import embedded, preparation_urls
+
+_FAILURES = (NoBinaries, BrokerFailed, UnsafeDirectory, PostgresFailed, NobodyToRunAs, NotPreparable)
+
+
+class Command(AmendsCommand):
+    help = "Start, stop or look at the embedded PostgreSQL and Valkey or Redis. Where servers elsewhere are named, says so."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=("up", "down", "status"))
+
+    def answer(self, *, action: str, **_: Any) -> dict[str, Any]:
+        try:
+            if action == "up":
+                return self._up()
+            return dict(embedded().down()) if action == "down" else self._status()
+        except _FAILURES as error:
+            raise Refused(str(error)) from error
+
+    def _up(self) -> dict[str, Any]:
+        done: dict[str, Any] = dict(embedded().up())
+        urls = preparation_urls()
+        if urls is None:
+            return done | {"prepared": False, "why": "DATABASE_OWNER_URL is not set: prepare_database was not run"}
+        prepare_database(owner_url=urls.owner, application_url=urls.application, admin_url=urls.admin)
+        return done | {"prepared": True}
+
+    def _status(self) -> dict[str, Any]:
+        return dict(embedded().status()) | {"workers": workers_alive()}
+
+
+def workers_alive() -> int:
+    """How many workers answer a ping within a second; 0 where the broker does not answer either."""
+    try:
+        return len(app.control.ping(timeout=1.0))
+    except kombu.exceptions.OperationalError:
+        return 0

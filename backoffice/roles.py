@@ -1,0 +1,39 @@
+"""Who may do what: the roles people have, as Django groups, and the permissions of each."""
+
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Q
+
+_OWN_APPS = ("audit", "transactions", "remediation")
+
+# Codenames beside viewing, which every role may: Amends hides nothing from its own people.
+# `add_ingestbatch` is the permission to import transactions.
+ROLES: dict[str, tuple[str, ...]] = {
+    "support": (),
+    "engineer": ("open_case", "preview_plan", "apply_plan", "verify_case", "add_ingestbatch"),
+    "approver": ("approve_plan",),
+    "auditor": (),
+    "administrator": ("view_user", "add_user", "change_user", "view_group", "view_permission"),
+}
+
+
+class UnknownPermission(LookupError):
+    """A role names a permission that no model declares."""
+
+
+def permissions_of(role: str, using: str = "default") -> list[Permission]:
+    """The permissions of a role, read from the database `using`. Raises `UnknownPermission`."""
+    stored = Permission.objects.using(using)
+    viewing = Q(content_type__app_label__in=_OWN_APPS, codename__startswith="view_")
+    named = Q(content_type__app_label__in=(*_OWN_APPS, "auth"), codename__in=ROLES[role])
+    found = list(stored.filter(viewing | named).select_related("content_type"))
+    missing = set(ROLES[role]) - {permission.codename for permission in found}
+    if missing:
+        raise UnknownPermission(f"The role {role} names permissions that no model declares: {', '.join(sorted(missing))}.")
+    return found
+
+
+def write_roles(using: str) -> None:
+    """Make the groups of all roles hold exactly their permissions. Safe to repeat."""
+    for role in ROLES:
+        group, _ = Group.objects.using(using).get_or_create(name=role)
+        group.permissions.set(permissions_of(role, using))
