@@ -151,6 +151,14 @@ CELERY_BEAT_SCHEDULE = {
 # Modules that register calculators, beside those of the entry-point group amends.calculators.
 AMENDS_CALCULATORS = _listed("AMENDS_CALCULATORS") or ["transactions.calculators.pricing"]
 
+# The job engine. A plan's chunk is frozen at so many rows; a lease that is not renewed for so long is taken back.
+AMENDS_PLAN_CHUNK_ROWS = int(os.environ.get("AMENDS_PLAN_CHUNK_ROWS", "10000"))
+AMENDS_LEASE_SECONDS = int(os.environ.get("AMENDS_LEASE_SECONDS", "30"))
+AMENDS_MOST_RINGS = 8  # messages sent for one job at a time: no more than there are worker processes to hear them
+AMENDS_CHECK_ROWS_BEFORE_APPLY = 50_000  # plans up to this size are hashed anew as a whole before the first chunk
+# How many people must approve; see remediation.policy.Policy.
+AMENDS_APPROVAL_POLICY: dict[str, int] = {}
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

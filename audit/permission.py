@@ -1,0 +1,19 @@
+"""Whether somebody may do what they ask for. The same answer for page, API, command and task."""
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permission, PermissionsMixin
+
+from audit.errors import Refused
+
+
+class NotPermitted(Refused):
+    """The acting user lacks the permission that an action needs."""
+
+
+def demand(acting_user: AbstractBaseUser | AnonymousUser, permission: str) -> None:
+    """Raise `NotPermitted` unless `acting_user` is active and has `permission` ("app.codename")."""
+    if isinstance(acting_user, PermissionsMixin) and acting_user.has_perm(permission):
+        return
+    app, codename = permission.split(".")
+    named = Permission.objects.filter(content_type__app_label=app, codename=codename).first()
+    what = named.name[:1].lower() + named.name[1:] if named else permission
+    raise NotPermitted(f"{acting_user} lacks the permission “{what}”. An administrator gives roles to people.")

@@ -1,0 +1,112 @@
+"""A second person's decision on exactly what was previewed."""
+
+from hmac import compare_digest
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connection, transaction
+
+from audit.errors import Refused
+from audit.events import EventType
+from audit.permission import demand
+from audit.trail import record
+from remediation.events import PLAN_APPROVED, PLAN_REJECTED, PlanDecided
+from remediation.models import Approval, Case, Plan
+
+
+class NotReady(Refused):
+    """The plan does not wait for a decision."""
+
+
+class OtherDigest(Refused):
+    """The decision is on another digest than the plan's: it was made on something else than what would be applied."""
+
+
+class OwnWork(Refused):
+    """Whoever requested a plan or edited its case may not decide on it."""
+
+
+class AlreadyDecided(Refused):
+    """The person has decided on this plan already, otherwise."""
+
+
+class NothingToApprove(Refused):
+    """The plan proposes no correction."""
+
+
+def approve(plan: Plan, digest: str, *, acting_user: AbstractBaseUser, comment: str = "") -> Plan:
+    """Approve exactly the rows that `digest` (hex) covers; with the last approval that the policy asks for the plan is approved.
+
+    Asked twice it is one approval. Raises `NotPermitted`, `NotReady`, `OtherDigest`, `OwnWork`, `AlreadyDecided`, `NothingToApprove`.
+    """
+    return _decide(plan, Approval.Decision.APPROVE, digest, acting_user, comment, PLAN_APPROVED)
+
+
+def reject(plan: Plan, digest: str, *, acting_user: AbstractBaseUser, comment: str) -> Plan:
+    """Say no to the plan; one no is enough. Raises what `approve` raises, and `Refused` without a `comment` that says why."""
+    if not comment.strip():
+        raise Refused("Say why the plan is rejected: its requester needs to know what to change.")
+    return _decide(plan, Approval.Decision.REJECT, digest, acting_user, comment, PLAN_REJECTED)
+
+
+def valid_approvals(plan: Plan) -> int:
+    """How many people's approvals of the plan's digest count now: not its requester's, nor an editor's of its case."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT amends_valid_approvals(%s)", [plan.pk])
+        return int(cursor.fetchone()[0])
+
+
+def why_not_decide(plan: Plan, user: AbstractBaseUser) -> str:
+    """Why `user` may not decide on the plan, in a sentence; "" where nothing but a permission could stand against it."""
+    if plan.status != Plan.Status.READY:
+        return f"{plan} is {plan.get_status_display()}: only a plan that is ready can be decided on."
+    if plan.requested_by_id == user.pk:
+        return f"You asked for {plan} yourself: somebody else has to decide."
+    if plan.case.revisions.filter(edited_by_id=user.pk).exists():
+        return f"You edited {plan.case} yourself: somebody else has to decide."
+    if not (plan.manifest or {}).get("proposed"):
+        return f"{plan} proposes no correction: there is nothing to decide."
+    return ""
+
+
+def _decide(
+    plan: Plan, decision: Approval.Decision, digest: str, acting_user: AbstractBaseUser, comment: str, event: EventType
+) -> Plan:
+    demand(acting_user, "remediation.approve_plan")
+    with transaction.atomic():
+        # One lock for decisions on a case and edits of it, the same one that the database's own trigger takes.
+        Case.objects.select_for_update().get(pk=plan.case_id)
+        plan = Plan.objects.select_for_update().select_related("case").get(pk=plan.pk)
+        before = plan.approvals.filter(decided_by_id=acting_user.pk).first()
+        if before is not None and before.decision == decision and bytes(before.digest).hex() == digest.strip().lower():
+            return plan
+        if before is not None:
+            raise AlreadyDecided(f"You have decided on {plan} already: {before.get_decision_display()}.")
+        _check(plan, digest, acting_user)
+        Approval.objects.create(
+            plan=plan, decision=decision, digest=plan.digest, decided_by_id=acting_user.pk, comment=comment
+        )
+        if decision == Approval.Decision.REJECT:
+            plan.status = Plan.Status.REJECTED
+        elif valid_approvals(plan) >= (plan.required_approvals or 1):
+            plan.status = Plan.Status.APPROVED
+        plan.save(update_fields=["status"])
+        record(
+            event,
+            plan,
+            PlanDecided(digest=digest.strip().lower(), comment=comment, status=plan.status),
+            actor=acting_user,
+            reason=comment or plan.reason,
+        )
+    return plan
+
+
+def _check(plan: Plan, digest: str, acting_user: AbstractBaseUser) -> None:
+    reason = why_not_decide(plan, acting_user)
+    if plan.status != Plan.Status.READY:
+        raise NotReady(reason)
+    if not (plan.manifest or {}).get("proposed"):
+        raise NothingToApprove(reason)
+    if reason:
+        raise OwnWork(reason)
+    if plan.digest is None or not compare_digest(bytes(plan.digest).hex(), digest.strip().lower()):
+        raise OtherDigest(f"That is not the digest of {plan}: look at the plan again, and decide on what it shows now.")

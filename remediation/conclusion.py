@@ -1,0 +1,140 @@
+"""How a job ends: by its last chunk, or by giving up. Safe to ask for at any time and any number of times."""
+
+from datetime import timedelta
+
+from django.db import connection, transaction
+
+from audit.trail import record
+from remediation.digest import digest_of, manifest_of, totals_of
+from remediation.events import (
+    JOB_FAILED,
+    JOB_FINISHED,
+    PLAN_EXECUTED,
+    PLAN_FAILED,
+    PLAN_SEALED,
+    PLAN_STOPPED,
+    Failed,
+    JobFinished,
+    PlanSealed,
+)
+from remediation.lease import DatabaseClock
+from remediation.locks import seize_job
+from remediation.models import Job, JobChunk, Plan
+from remediation.policy import Policy
+from remediation.verification import conclude_verification
+
+UNFINISHED = (JobChunk.Status.WAITING, JobChunk.Status.LEASED)
+
+
+def conclude_job(job_id: int) -> bool:
+    """End the job if nothing of it is left to do; whether it has ended, now or before."""
+    with transaction.atomic():
+        job = Job.objects.select_for_update().get(pk=job_id)
+        if job.status != Job.Status.RUNNING:
+            return True
+        refused = job.chunks.filter(status=JobChunk.Status.REFUSED).order_by("position").first()
+        if refused is None and job.chunks.filter(status__in=UNFINISHED).exists():
+            return False
+        if refused is None:
+            _finish(job)
+            return True
+    fail_job(job, refused.failure)
+    return True
+
+
+def _finish(job: Job) -> None:
+    plan = job.plan
+    if job.kind == Job.Kind.PREVIEW:
+        assert plan is not None
+        _seal(plan)
+    elif job.kind == Job.Kind.APPLY:
+        assert plan is not None
+        plan.status = Plan.Status.EXECUTED
+        plan.save(update_fields=["status"])
+        record(PLAN_EXECUTED, plan, JobFinished(plan=plan.pk, chunks=job.chunks.count()), actor=job.requested_by)
+    else:
+        job.result = conclude_verification(job)
+    job.status = Job.Status.FINISHED
+    job.finished_at = DatabaseClock()
+    job.save(update_fields=["status", "finished_at", "result"])
+    record(JOB_FINISHED, job, JobFinished(plan=job.plan_id, chunks=job.chunks.count()), actor=job.requested_by)
+
+
+def _seal(plan: Plan) -> None:
+    """Freeze a scanned plan under its digest, or give up on it where rows moved from chunk to chunk while it was scanned."""
+    twice = _proposed_twice(plan)
+    if twice:
+        _fail_plan(
+            plan,
+            f"{twice} transactions were recalculated while the preview ran, so that it holds them twice. Preview again.",
+        )
+        return
+    chunks = list(plan.chunks.order_by("position"))
+    policy = Policy(**plan.policy)
+    plan.manifest = manifest_of(plan, chunks)
+    plan.digest = digest_of(plan.manifest)
+    plan.required_approvals = policy.required_approvals(proposed=plan.manifest["proposed"])
+    plan.fresh_until = plan.requested_at + timedelta(hours=policy.fresh_hours)
+    plan.status = Plan.Status.READY
+    plan.save(update_fields=["manifest", "digest", "required_approvals", "fresh_until", "status"])
+    totals = totals_of(chunks)
+    record(
+        PLAN_SEALED,
+        plan,
+        PlanSealed(
+            digest=plan.digest.hex(),
+            scanned=totals.scanned,
+            unchanged=totals.unchanged,
+            proposed=totals.proposed,
+            failed=totals.failed,
+            money=totals.money,
+        ),
+        actor=None,
+        reason=plan.reason,
+    )
+
+
+def _proposed_twice(plan: Plan) -> int:
+    """Transactions in two chunks of one plan: their pointer moved from one part of the keyset to another meanwhile."""
+    if plan.kind != Plan.Kind.APPLY or plan.chunks.count() < 2:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT count(*) FROM (
+                SELECT transaction_id FROM transactions_calculation
+                WHERE plan_chunk_id = ANY(SELECT id FROM remediation_planchunk WHERE plan_id = %s)
+                GROUP BY transaction_id HAVING count(*) > 1
+            ) AS twice
+            """,
+            [plan.pk],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def fail_job(job: Job, failure: str, *, plan_status: str | None = None) -> None:
+    """Give up on a running job: no chunk of it commits once this has returned.
+
+    Its plan fails where it was being previewed (or becomes `plan_status`), and is stopped where it was being applied: what was
+    applied stands and can be reverted.
+    """
+    with transaction.atomic():
+        seize_job(job.pk)
+        job = Job.objects.select_for_update().get(pk=job.pk)
+        if job.status != Job.Status.RUNNING:
+            return
+        job.status, job.failure, job.finished_at = Job.Status.FAILED, failure, DatabaseClock()
+        job.save(update_fields=["status", "failure", "finished_at"])
+        record(JOB_FAILED, job, Failed(failure=failure), actor=None)
+        if job.kind == Job.Kind.PREVIEW and job.plan is not None:
+            _fail_plan(job.plan, failure, status=plan_status or Plan.Status.FAILED)
+        elif job.kind == Job.Kind.APPLY and job.plan is not None:
+            job.plan.status, job.plan.failure = Plan.Status.STOPPED, failure
+            job.plan.save(update_fields=["status", "failure"])
+            record(PLAN_STOPPED, job.plan, Failed(failure=failure), actor=None)
+
+
+def _fail_plan(plan: Plan, failure: str, *, status: str = Plan.Status.FAILED) -> None:
+    plan.status, plan.failure = status, failure
+    plan.save(update_fields=["status", "failure"])
+    record(PLAN_FAILED, plan, Failed(failure=failure), actor=None)

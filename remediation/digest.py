@@ -1,0 +1,101 @@
+"""The manifest of a plan and its digest: what people approve, down to every row.
+
+The manifest names the plan, what it is for and how it was made, and covers its chunks twice: by `chunks`, which the database recomputes at every
+change of status (`amends_chunks_digest`), and by `root`, the Merkle root of the chunks' roots.
+The digest is the SHA-256 of the manifest in canonical JSON, so that SQL and Python come to the same.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from django.db import connection
+
+from audit.merkle import merkle_root
+from remediation.models import Plan, PlanChunk
+from remediation.money import add_money
+from transactions.canonical import canonical_json
+
+FORMAT = "plan/1"
+
+
+@dataclass(frozen=True)
+class PlanTotals:
+    """What a plan's chunks add up to. `money` is {"USD:2": {"before", "after", "delta", "largest"}}, whole smallest units."""
+
+    scanned: int
+    unchanged: int
+    proposed: int
+    failed: int
+    moved_since: int
+    money: dict[str, dict[str, int]]
+
+    @property
+    def delta(self) -> dict[str, int]:
+        """What applying the plan adds to the totals, by currency and scale."""
+        return {key: sums["delta"] for key, sums in self.money.items()}
+
+
+def totals_of(chunks: list[PlanChunk]) -> PlanTotals:
+    """What the scanned ones of `chunks` add up to."""
+    scanned = [chunk for chunk in chunks if chunk.scanned_at is not None]
+    parts = [chunk.money for chunk in scanned if chunk.money]
+    sums = {
+        name: add_money({key: part[name] for key, part in money.items()} for money in parts)
+        for name in ("before", "after", "delta")
+    }
+    largest: dict[str, int] = {}
+    for money in parts:
+        for key, part in money.items():
+            largest[key] = max(largest.get(key, 0), part["largest"])
+    return PlanTotals(
+        scanned=sum(chunk.scanned or 0 for chunk in scanned),
+        unchanged=sum(chunk.unchanged or 0 for chunk in scanned),
+        proposed=sum(chunk.proposed or 0 for chunk in scanned),
+        failed=sum(chunk.failed or 0 for chunk in scanned),
+        moved_since=sum(chunk.moved_since or 0 for chunk in scanned),
+        money={
+            key: {name: sums[name][key] for name in ("before", "after", "delta")} | {"largest": largest[key]}
+            for key in sorted(largest)
+        },
+    )
+
+
+def chunks_digest(plan: Plan) -> str:
+    """The database's own digest (hex) over the plan's chunks."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT amends_chunks_digest(%s)", [plan.pk])
+        return str(cursor.fetchone()[0])
+
+
+def manifest_of(plan: Plan, chunks: list[PlanChunk]) -> dict[str, Any]:
+    """The manifest of a plan whose chunks have all been scanned."""
+    totals = totals_of(chunks)
+    return {
+        "format": FORMAT,
+        "plan": plan.pk,
+        "case": plan.case_id,
+        "kind": plan.kind,
+        "source_plan": plan.source_plan_id,
+        "reason": plan.reason,
+        "criteria": plan.revision.criteria,
+        "target_version": plan.revision.target_version,
+        "targets": plan.targets,
+        "calculator_digest": plan.calculator_digest,
+        "high_water": plan.high_water,
+        "policy": plan.policy,
+        "requested_by": plan.requested_by_id,
+        "scanned": totals.scanned,
+        "unchanged": totals.unchanged,
+        "proposed": totals.proposed,
+        "failed": totals.failed,
+        "moved_since": totals.moved_since,
+        "money": totals.money,
+        "chunks": chunks_digest(plan),
+        "root": merkle_root([bytes(chunk.root or b"") for chunk in chunks]).hex(),
+    }
+
+
+def digest_of(manifest: dict[str, Any]) -> bytes:
+    """SHA-256 (32 bytes) of the manifest's canonical JSON."""
+    return sha256(canonical_json(manifest).encode()).digest()

@@ -1,0 +1,111 @@
+"""What can happen to cases, plans and jobs, as the trail records it. Money is {"USD:2": whole smallest units}."""
+
+from typing import Any
+
+from audit.events import EventData, register_event
+
+
+class CaseOpened(EventData, frozen=True):
+    criteria: dict[str, Any]
+    target_version: str
+    ticket: str
+
+
+class PreviewRequested(EventData, frozen=True):
+    case: int
+    kind: str
+    source_plan: int | None
+    chunks: int
+    job: int
+
+
+class PlanSuperseded(EventData, frozen=True):
+    digest: str
+    was: str
+
+
+class PlanSealed(EventData, frozen=True):
+    digest: str
+    scanned: int
+    unchanged: int
+    proposed: int
+    failed: int
+    money: dict[str, dict[str, int]]
+
+
+class PlanDecided(EventData, frozen=True):
+    digest: str
+    comment: str
+    status: str
+
+
+class Failed(EventData, frozen=True):
+    failure: str
+
+
+class ApplyStarted(EventData, frozen=True):
+    plan: int
+    digest: str
+    chunks: int
+
+
+class ChunkScanned(EventData, frozen=True):
+    job: int
+    plan: int
+    scanned: int
+    proposed: int
+    failed: int
+    root: str
+
+
+class ChunkApplied(EventData, frozen=True):
+    """Written by `amends_apply_chunk` in the database."""
+
+    job: int
+    plan: int
+    plan_chunk: int
+    first_leaf: int
+    applied: int
+    conflicts: int
+    money: dict[str, int]
+    root: str
+
+
+class JobFinished(EventData, frozen=True):
+    plan: int | None
+    chunks: int
+
+
+class LeaseReclaimed(EventData, frozen=True):
+    job: int
+    worker: str
+    attempts: int
+
+
+class VerifyStarted(EventData, frozen=True):
+    case: int
+    chunks: int
+
+
+class VerifyFinished(EventData, frozen=True):
+    differing: int
+    reconciled: bool
+
+
+CASE_OPENED = register_event("case.opened", "opened", CaseOpened)
+PREVIEW_REQUESTED = register_event("plan.preview_requested", "asked for a preview:", PreviewRequested)
+PLAN_SUPERSEDED = register_event("plan.superseded", "replaced by a newer preview", PlanSuperseded)
+PLAN_SEALED = register_event("plan.sealed", "sealed", PlanSealed)
+PLAN_FAILED = register_event("plan.failed", "gave up on", Failed)
+PLAN_APPROVED = register_event("plan.approved", "approved", PlanDecided)
+PLAN_REJECTED = register_event("plan.rejected", "rejected", PlanDecided)
+APPLY_STARTED = register_event("plan.apply_started", "began to apply", ApplyStarted)
+PLAN_EXECUTED = register_event("plan.executed", "finished applying", JobFinished)
+PLAN_STOPPED = register_event("plan.stopped", "stopped part of the way through", Failed)
+CHUNK_SCANNED = register_event("chunk.scanned", "scanned", ChunkScanned)
+CHUNK_APPLIED = register_event("chunk.applied", "applied", ChunkApplied)
+JOB_FINISHED = register_event("job.finished", "finished", JobFinished)
+JOB_FAILED = register_event("job.failed", "gave up on", Failed)
+LEASE_RECLAIMED = register_event("lease.reclaimed", "took back from a lost worker", LeaseReclaimed)
+VERIFY_STARTED = register_event("case.verify_started", "began to verify", VerifyStarted)
+VERIFY_FINISHED = register_event("case.verified", "verified", VerifyFinished)

@@ -1,0 +1,253 @@
+"""Scanning one chunk of an apply plan: what the target calculator makes of each row, and the leaves of what would change."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import orjson
+from django.db import connection
+
+from audit.errors import Refused
+from audit.merkle import merkle_root, split_leaves
+from remediation.causes import Causes
+from remediation.models import JobChunk, Plan, PlanChunk
+from remediation.money import money_key
+from transactions.calculating import calculator_for
+from transactions.calculators import CalculationFailure, RegisteredCalculator, run
+from transactions.canonical import CalculationFields, amounts_json, leaf_hash, microseconds
+from transactions.selection import Selection
+
+SLICE = 1000
+"""Rows that are calculated between two looks at the lease."""
+
+
+class OtherCalculatorCode(Refused):
+    """This worker runs other code for the target than the plan was previewed with."""
+
+
+class Row(NamedTuple):
+    """A transaction on the calculation that it stands on, as a scan reads it."""
+
+    calculation_id: int
+    transaction_id: int
+    calculated_at_us: int
+    amounts_text: str
+    total: int
+    inputs_text: str
+    scale: int
+    currency: str
+    facts_hash: bytes
+
+
+class Proposal(NamedTuple):
+    """A row that would change, and the target's amounts for it."""
+
+    row: Row
+    amounts: dict[str, int]
+    amounts_text: str
+
+
+@dataclass
+class ScannedChunk:
+    """What a scan found. `failures` are (transaction id, reason); proposals are in transaction-id order."""
+
+    scanned: int = 0
+    unchanged: int = 0
+    proposals: list[Proposal] = field(default_factory=list)
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    money: dict[str, dict[str, int]] = field(default_factory=dict)
+    causes: Causes = field(default_factory=Causes)
+
+
+def target_calculator(plan: Plan) -> RegisteredCalculator:
+    """The calculator that makes the plan's corrections. Raises `OtherCalculatorCode` where this process runs other code."""
+    selection = Selection.from_criteria(plan.revision.criteria)
+    calculator = calculator_for(selection.calculator, plan.revision.target_version)
+    if calculator.code_digest != plan.calculator_digest:
+        raise OtherCalculatorCode(
+            f"The code of {calculator} is not the one that {plan} was previewed with. Preview again, or deploy the same code."
+        )
+    return calculator
+
+
+def scan(plan: Plan, chunk: PlanChunk, *, renew: Callable[[], None]) -> ScannedChunk:
+    """Calculate every row of `chunk` anew, outside of any transaction; `renew` is called after every slice of rows."""
+    calculator = target_calculator(plan)
+    rows = read_rows(
+        release_id=int(chunk.release_id or 0),
+        after=(chunk.after_at, chunk.after_id),
+        through=(chunk.through_at, chunk.through_id),
+        selection=Selection.from_criteria(plan.revision.criteria),
+        high_water=plan.high_water,
+    )
+    scanned = ScannedChunk(scanned=len(rows))
+    for start in range(0, len(rows), SLICE):
+        _calculate(calculator, rows[start : start + SLICE], scanned)
+        renew()
+    return scanned
+
+
+def read_rows(
+    *,
+    release_id: int,
+    after: tuple[Any, Any],
+    through: tuple[Any, Any],
+    selection: Selection,
+    high_water: int,
+) -> list[Row]:
+    """The selected transactions that stand on a calculation of that part of the keyset, in transaction-id order."""
+    condition = selection.condition()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT c.id, c.transaction_id, (extract(epoch FROM c.calculated_at) * 1000000)::bigint, c.amounts::text, c.total,
+                   t.inputs::text, t.scale, t.currency, t.facts_hash
+            FROM transactions_calculation c
+            JOIN transactions_currentcalculation current
+              ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
+            JOIN transactions_transaction t ON t.id = c.transaction_id
+            WHERE c.release_id = %(release)s AND c.id <= %(high_water)s
+              AND (c.calculated_at, c.id) > (%(after_at)s, %(after_id)s)
+              AND (c.calculated_at, c.id) <= (%(through_at)s, %(through_id)s)
+              AND {condition.sql}
+            ORDER BY c.transaction_id
+            """,
+            condition.params
+            | {
+                "release": release_id,
+                "high_water": high_water,
+                "after_at": after[0],
+                "after_id": after[1],
+                "through_at": through[0],
+                "through_id": through[1],
+            },
+        )
+        return [Row._make(row) for row in cursor.fetchall()]
+
+
+def _calculate(calculator: RegisteredCalculator, rows: list[Row], scanned: ScannedChunk) -> None:
+    results = run(calculator, [(orjson.loads(row.inputs_text), row.scale) for row in rows])
+    changed: list[Proposal] = []
+    for row, result in zip(rows, results, strict=True):
+        if isinstance(result, CalculationFailure):
+            scanned.failures.append((row.transaction_id, result.reason))
+            continue
+        text = amounts_json(result)
+        if text == row.amounts_text:
+            scanned.unchanged += 1
+        else:
+            changed.append(Proposal(row, result, text))
+    for proposal, same in zip(changed, _answers_again(calculator, changed), strict=True):
+        if same:
+            _propose(proposal, scanned)
+        else:
+            reason = "The calculator answers differently when asked twice."
+            scanned.failures.append((proposal.row.transaction_id, reason))
+
+
+def _answers_again(calculator: RegisteredCalculator, proposals: list[Proposal]) -> list[bool]:
+    """Whether the calculator answers the same again: from fresh inputs, and in reverse, so that what it keeps between rows shows."""
+    again = run(calculator, [(orjson.loads(each.row.inputs_text), each.row.scale) for each in reversed(proposals)])
+    again.reverse()
+    return [each.amounts == answer for each, answer in zip(proposals, again, strict=True)]
+
+
+def _propose(proposal: Proposal, scanned: ScannedChunk) -> None:
+    row, amounts = proposal.row, proposal.amounts
+    scanned.proposals.append(proposal)
+    key = money_key(row.currency, row.scale)
+    after = amounts["total"]
+    delta = after - row.total
+    sums = scanned.money.get(key)
+    if sums is None:
+        sums = scanned.money[key] = {"before": 0, "after": 0, "delta": 0, "largest": 0}
+    sums["before"] += row.total
+    sums["after"] += after
+    sums["delta"] += delta
+    sums["largest"] = max(sums["largest"], abs(delta))
+    scanned.causes.add(orjson.loads(row.amounts_text), amounts, row.transaction_id, key)
+
+
+def store(plan: Plan, job_chunk: JobChunk, scanned: ScannedChunk) -> None:
+    """Write what a scan found, inside the caller's transaction: proposals, leaves, failures and the frozen chunk."""
+    chunk = job_chunk.plan_chunk
+    assert chunk is not None
+    target_release = plan.targets[str(chunk.release_id)]
+    leaves = _copy_proposals(plan, chunk, target_release, scanned.proposals)
+    if scanned.failures:
+        _copy_failures(job_chunk, scanned.failures)
+    freeze(
+        chunk,
+        leaves,
+        scanned=scanned.scanned,
+        unchanged=scanned.unchanged,
+        proposed=len(scanned.proposals),
+        failed=len(scanned.failures),
+        moved_since=0,
+        money=scanned.money,
+        causes=scanned.causes.as_json(),
+    )
+
+
+def freeze(chunk: PlanChunk, leaves: bytes, **found: Any) -> None:
+    """Store a chunk's leaves and what was found; from here on a trigger refuses every change of it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO remediation_planchunkleaves (plan_chunk_id, leaves) VALUES (%s, %s)", [chunk.pk, leaves]
+        )
+        cursor.execute("SELECT statement_timestamp()")
+        chunk.scanned_at = cursor.fetchone()[0]
+    for name, value in found.items():
+        setattr(chunk, name, value)
+    chunk.root = merkle_root(split_leaves(leaves))
+    chunk.leaves_digest = sha256(leaves).digest()
+    chunk.save(update_fields=["scanned_at", "root", "leaves_digest", *found])
+
+
+def _copy_proposals(plan: Plan, chunk: PlanChunk, target_id: int, proposals: list[Proposal]) -> bytes:
+    """COPY the proposals in and return their leaves, 32 bytes each, in transaction-id order.
+
+    Numbers and component names hold nothing that COPY's text format would have to escape.
+    """
+    if not proposals:
+        return b""
+    proposals.sort(key=lambda proposal: proposal.row.transaction_id)
+    calculated_at, calculated_at_us = plan.requested_at.isoformat(), microseconds(plan.requested_at)
+    source_id = int(chunk.release_id or 0)
+    lines: list[str] = []
+    leaves: list[bytes] = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence('transactions_calculation', 'id')) FROM generate_series(1, %s)",
+            [len(proposals)],
+        )
+        ids = [id for (id,) in cursor.fetchall()]
+        for id, (row, amounts, text) in zip(ids, proposals, strict=True):
+            lines.append(
+                f"{id}\t{row.transaction_id}\t{target_id}\t{text}\t{amounts['total']}\t{calculated_at}\t{chunk.pk}\t"
+                f"{row.calculation_id}\n"
+            )
+            leaves.append(
+                leaf_hash(
+                    CalculationFields(id, row.transaction_id, target_id, calculated_at_us, text),
+                    CalculationFields(
+                        row.calculation_id, row.transaction_id, source_id, row.calculated_at_us, row.amounts_text
+                    ),
+                    row.facts_hash,
+                )
+            )
+        with cursor.copy(
+            "COPY transactions_calculation"
+            " (id, transaction_id, release_id, amounts, total, calculated_at, plan_chunk_id, replaces_id) FROM STDIN"
+        ) as copy:
+            copy.write("".join(lines))
+    return b"".join(leaves)
+
+
+def _copy_failures(job_chunk: JobChunk, failures: list[tuple[int, str]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(
+        "COPY remediation_outcome (job_id, plan_chunk_id, transaction_id, kind, reason, detail) FROM STDIN"
+    ) as copy:
+        for transaction_id, reason in failures:
+            copy.write_row((job_chunk.job_id, job_chunk.plan_chunk_id, transaction_id, "failed", reason, "{}"))
