@@ -1,0 +1,53 @@
+"""The settings the suite runs with: the project's own, pointed at servers and a database that only this run uses.
+
+With DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL given, those servers are used (DATABASE_ADMIN_URL too, unless the owner may make
+databases), in databases whose names begin with “amends_test_”. Otherwise embedded ones are started under AMENDS_HOME.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+
+from backoffice.embedded.home import Home
+
+TEST_DATABASE = f"amends_test_{os.getpid()}"
+
+
+def _on_test_database(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{TEST_DATABASE}"))
+
+
+TEST_SERVERS_ARE_EMBEDDED = not os.environ.get("DATABASE_URL")
+_home = Path(os.environ.get("AMENDS_HOME") or Path(__file__).parent.parent / ".amends") / "tests"
+TEST_HOME = Home(_home)
+os.environ["AMENDS_HOME"] = str(_home)
+if TEST_SERVERS_ARE_EMBEDDED:
+    os.environ["DATABASE_URL"] = TEST_HOME.application_url(TEST_DATABASE)
+    os.environ["DATABASE_OWNER_URL"] = TEST_HOME.owner_url(TEST_DATABASE)
+    os.environ["DATABASE_ADMIN_URL"] = TEST_HOME.admin_url()
+    os.environ["REDIS_URL"] = TEST_HOME.broker_url
+else:
+    for _name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
+        os.environ[_name] = _on_test_database(os.environ[_name])
+OWNER_URL = os.environ["DATABASE_OWNER_URL"]
+ADMIN_URL = os.environ.get("DATABASE_ADMIN_URL") or urlunsplit(urlsplit(OWNER_URL)._replace(path="/postgres"))
+# Messages of this run are heard by its own workers only, whoever else shares the broker.
+os.environ["AMENDS_BROKER_PREFIX"] = f"{TEST_DATABASE}:"
+# Calculators that tests need, here and in every process that they start.
+os.environ["AMENDS_CALCULATORS"] = "tests.remediation.calculators,tests.real_data.calculators"
+
+from backoffice.settings import *  # noqa: E402, F403 (reads the environment made above)
+
+DATABASES.pop("owner", None)  # noqa: F405
+
+
+class QuickHasher(PBKDF2PasswordHasher):
+    """The same algorithm, so that commands run with the project's own settings can check what this one stored."""
+
+    iterations = 1
+
+
+PASSWORD_HASHERS = ["tests.settings.QuickHasher"]
