@@ -1,0 +1,50 @@
+"""Calculators for the engine's tests: a fee on a net amount, right, wrong, and misbehaving in each way that matters."""
+
+from itertools import count
+from typing import Any
+
+from transactions.calculators import register
+from transactions.calculators.protocol import Amounts, Inputs
+from transactions.money import parse_amount
+
+_asked = count()
+
+
+def _amounts(inputs: Inputs, scale: int, fee_percent: int) -> Amounts:
+    net = parse_amount(inputs["net"], scale)
+    fee = net * fee_percent // 100
+    return {"net": net, "fee": fee, "total": net + fee}
+
+
+@register("fee", "1.0.0")
+def one_percent(inputs: Inputs, scale: int) -> Amounts:
+    return _amounts(inputs, scale, 1)
+
+
+@register("fee", "2.0.0")
+def two_percent(inputs: Inputs, scale: int) -> Amounts:
+    return _amounts(inputs, scale, 2)
+
+
+@register("fee", "3.0.0")
+def three_percent(inputs: Inputs, scale: int) -> Amounts:
+    return _amounts(inputs, scale, 3)
+
+
+@register("fee", "raises-on-odd")
+def raises_on_odd(inputs: Inputs, scale: int) -> Amounts:
+    amounts = _amounts(inputs, scale, 2)
+    if amounts["net"] % 2:
+        raise ValueError("An odd net amount has no fee.")
+    return amounts
+
+
+@register("fee", "forgetful")
+def answers_differently(inputs: Inputs, scale: int) -> Amounts:
+    amounts = _amounts(inputs, scale, 2)
+    return amounts | {"total": amounts["total"] + next(_asked)}
+
+
+@register("fee", "fractional")
+def answers_a_fraction(inputs: Inputs, scale: int) -> dict[str, Any]:
+    return {"net": 1, "fee": 0.5, "total": 1.5}
