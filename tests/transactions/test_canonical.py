@@ -34,7 +34,7 @@ values = st.recursive(
 in_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
-def asked(sql: str, *params: object) -> Any:
+def asked(sql: str, *params: Any) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.fetchone()[0]
@@ -161,13 +161,15 @@ def test_every_field_of_a_leaf_counts() -> None:
     replaced = CalculationFields(1, 7, 1, 9, '{"total": 2}')
     leaves = {leaf_hash(standing, replaced, bytes(32)), leaf_hash(replaced, standing, bytes(32))}
     leaves.add(leaf_hash(standing, replaced, bytes(31) + b"\1"))
-    for name, other in (
-        ("id", 3),
-        ("transaction_id", 8),
-        ("release_id", 2),
-        ("calculated_at_us", 11),
-        ("amounts_text", "{}"),
-    ):
-        leaves.add(leaf_hash(standing._replace(**{name: other}), replaced, bytes(32)))
-        leaves.add(leaf_hash(standing, replaced._replace(**{name: other}), bytes(32)))
+    others: dict[str, Any] = {
+        "id": 3,
+        "transaction_id": 8,
+        "release_id": 2,
+        "calculated_at_us": 11,
+        "amounts_text": "{}",
+    }
+    for name, other in others.items():
+        changed = {name: other}
+        leaves.add(leaf_hash(standing._replace(**changed), replaced, bytes(32)))
+        leaves.add(leaf_hash(standing, replaced._replace(**changed), bytes(32)))
     assert len(leaves) == 13
