@@ -77,9 +77,9 @@ def _decide(
         Case.objects.select_for_update().get(pk=plan.case_id)
         plan = Plan.objects.select_for_update().select_related("case").get(pk=plan.pk)
         before = plan.approvals.filter(decided_by_id=acting_user.pk).first()
-        if before is not None and before.decision == decision and bytes(before.digest).hex() == digest.strip().lower():
+        if before is not None and before.decision == decision and plan.status != Plan.Status.SUPERSEDED:
             return plan
-        if before is not None:
+        if before is not None and plan.status != Plan.Status.SUPERSEDED:
             raise AlreadyDecided(f"You have decided on {plan} already: {before.get_decision_display()}.")
         _check(plan, digest, acting_user)
         Approval.objects.create(

@@ -3,56 +3,16 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 
 from audit.models import AuditEntry
-from remediation.apply import start_apply
-from remediation.approval import approve
-from remediation.case import open_case
-from remediation.models import Case, Job, Outcome, Plan
-from remediation.preview import request_preview
+from remediation.models import Job, Outcome, Plan
 from remediation.revert import request_revert
 from remediation.runner import work
-from remediation.verify import start_verify
 from tests.conftest import UserFactory
+from tests.remediation.driving import applied, approved, previewed, verified
 from tests.remediation.incident import START, fee, pointers, recalculate, report, totals
-from transactions.selection import Selection
 
 pytestmark = pytest.mark.usefixtures("committed_db")
-
-SELECTION = Selection("fee", services=("payments",), versions=("1.0.0",))
-
-
-def opened(user: User, target: str = "2.0.0", selection: Selection = SELECTION, reason: str = "Fees were too low.") -> Case:
-    return open_case(selection, target, reason=reason, acting_user=user)
-
-
-def previewed(user: User, **options: object) -> Plan:
-    plan = request_preview(opened(user, **options), acting_user=user)  # type: ignore[arg-type]
-    work(plan.jobs.get(kind="preview").pk, worker="test")
-    plan.refresh_from_db()
-    return plan
-
-
-def approved(plan: Plan, user: User) -> Plan:
-    assert plan.digest is not None
-    return approve(plan, bytes(plan.digest).hex(), acting_user=user)
-
-
-def applied(plan: Plan, user: User) -> Job:
-    job = start_apply(plan, acting_user=user)
-    work(job.pk, worker="test")
-    job.refresh_from_db()
-    return job
-
-
-def verified(case: Case, user: User) -> dict[str, object]:
-    job = start_verify(case, acting_user=user)
-    work(job.pk, worker="test")
-    job.refresh_from_db()
-    assert job.status == Job.Status.FINISHED, job.failure
-    return job.result
-
 
 def test_a_preview_changes_nothing_that_anybody_reads(users: UserFactory) -> None:
     ids = report(20)
