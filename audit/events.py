@@ -42,7 +42,9 @@ def register_event(name: str, sentence: str, data: type[EventData]) -> EventType
     """Make `name` recordable. Raises `EventAlreadyRegistered` where the name is taken by another type."""
     event = EventType(name, sentence, data)
     if _registered.setdefault(name, event) != event:
-        raise EventAlreadyRegistered(f"The event type “{name}” is registered already, with another shape or sentence.")
+        raise EventAlreadyRegistered(
+            f"The event type “{name}” is registered already, with another shape or sentence."
+        )
     return event
 
 

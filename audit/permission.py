@@ -16,4 +16,6 @@ def demand(acting_user: AbstractBaseUser | AnonymousUser, permission: str) -> No
     app, codename = permission.split(".")
     named = Permission.objects.filter(content_type__app_label=app, codename=codename).first()
     what = named.name[:1].lower() + named.name[1:] if named else permission
-    raise NotPermitted(f"{acting_user} lacks the permission “{what}”. An administrator gives roles to people.")
+    raise NotPermitted(
+        f"{acting_user} lacks the permission “{what}”. An administrator gives roles to people."
+    )

@@ -1,7 +1,7 @@
 """Starting to apply an approved plan."""
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -28,7 +28,7 @@ class Tampered(Refused):
     """The plan is not what its digest says: rows were changed behind its back."""
 
 
-def start_apply(plan: Plan, *, acting_user: AbstractBaseUser) -> Job:
+def start_apply(plan: Plan, *, acting_user: User) -> Job:
     """The one job that applies `plan`; asked twice, the same job.
 
     Digest, freshness, approvals and the calculator's code are checked again here; each chunk checks its rows and the approvals once more.
@@ -50,7 +50,11 @@ def start_apply(plan: Plan, *, acting_user: AbstractBaseUser) -> Job:
         JobChunk.objects.bulk_create(
             (
                 JobChunk(
-                    job=job, position=chunk.position, plan_chunk=chunk, first_leaf=0, leaf_count=chunk.proposed
+                    job=job,
+                    position=chunk.position,
+                    plan_chunk=chunk,
+                    first_leaf=0,
+                    leaf_count=chunk.proposed,
                 )
                 for chunk in chunks
                 if chunk.proposed
@@ -80,14 +84,16 @@ def _check(plan: Plan, chunks: list[PlanChunk]) -> None:
         raise Stale(f"{plan} was fresh until {plan.fresh_until:%Y-%m-%d %H:%M} UTC. Preview again.")
     manifest = manifest_of(plan, chunks)
     if digest_of(manifest) != bytes(plan.digest) or manifest != plan.manifest:
-        raise Tampered(f"{plan} is not what its digest says. Nothing was applied; an auditor should look at it.")
+        raise Tampered(
+            f"{plan} is not what its digest says. Nothing was applied; an auditor should look at it."
+        )
     if plan.kind == Plan.Kind.APPLY:
         target_calculator(plan)
     if manifest["proposed"] <= settings.AMENDS_CHECK_ROWS_BEFORE_APPLY:
-        _check_rows(plan, chunks)
+        _check_rows(chunks)
 
 
-def _check_rows(plan: Plan, chunks: list[PlanChunk]) -> None:
+def _check_rows(chunks: list[PlanChunk]) -> None:
     """Hash the rows of a plan anew before any of it is applied. A larger plan stops at the chunk where they differ."""
     with connection.cursor() as cursor:
         for chunk in chunks:

@@ -2,7 +2,7 @@
 
 from hmac import compare_digest
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from audit.errors import Refused
@@ -33,7 +33,7 @@ class NothingToApprove(Refused):
     """The plan proposes no correction."""
 
 
-def approve(plan: Plan, digest: str, *, acting_user: AbstractBaseUser, comment: str = "") -> Plan:
+def approve(plan: Plan, digest: str, *, acting_user: User, comment: str = "") -> Plan:
     """Approve exactly the rows that `digest` (hex) covers; with the last approval that the policy asks for the plan is approved.
 
     Asked twice it is one approval. Raises `NotPermitted`, `NotReady`, `OtherDigest`, `OwnWork`, `AlreadyDecided`, `NothingToApprove`.
@@ -41,7 +41,7 @@ def approve(plan: Plan, digest: str, *, acting_user: AbstractBaseUser, comment: 
     return _decide(plan, Approval.Decision.APPROVE, digest, acting_user, comment, PLAN_APPROVED)
 
 
-def reject(plan: Plan, digest: str, *, acting_user: AbstractBaseUser, comment: str) -> Plan:
+def reject(plan: Plan, digest: str, *, acting_user: User, comment: str) -> Plan:
     """Say no to the plan; one no is enough. Raises what `approve` raises, and `Refused` without a `comment` that says why."""
     if not comment.strip():
         raise Refused("Say why the plan is rejected: its requester needs to know what to change.")
@@ -55,7 +55,7 @@ def valid_approvals(plan: Plan) -> int:
         return int(cursor.fetchone()[0])
 
 
-def why_not_decide(plan: Plan, user: AbstractBaseUser) -> str:
+def why_not_decide(plan: Plan, user: User) -> str:
     """Why `user` may not decide on the plan, in a sentence; "" where nothing but a permission could stand against it."""
     if plan.status != Plan.Status.READY:
         return f"{plan} is {plan.get_status_display()}: only a plan that is ready can be decided on."
@@ -69,7 +69,7 @@ def why_not_decide(plan: Plan, user: AbstractBaseUser) -> str:
 
 
 def _decide(
-    plan: Plan, decision: Approval.Decision, digest: str, acting_user: AbstractBaseUser, comment: str, event: EventType
+    plan: Plan, decision: Approval.Decision, digest: str, acting_user: User, comment: str, event: EventType
 ) -> Plan:
     demand(acting_user, "remediation.approve_plan")
     with transaction.atomic():
@@ -100,7 +100,7 @@ def _decide(
     return plan
 
 
-def _check(plan: Plan, digest: str, acting_user: AbstractBaseUser) -> None:
+def _check(plan: Plan, digest: str, acting_user: User) -> None:
     reason = why_not_decide(plan, acting_user)
     if plan.status != Plan.Status.READY:
         raise NotReady(reason)
@@ -109,4 +109,6 @@ def _check(plan: Plan, digest: str, acting_user: AbstractBaseUser) -> None:
     if reason:
         raise OwnWork(reason)
     if plan.digest is None or not compare_digest(bytes(plan.digest).hex(), digest.strip().lower()):
-        raise OtherDigest(f"That is not the digest of {plan}: look at the plan again, and decide on what it shows now.")
+        raise OtherDigest(
+            f"That is not the digest of {plan}: look at the plan again, and decide on what it shows now."
+        )

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from audit.errors import Refused
@@ -23,7 +23,7 @@ def open_case(
     target_version: str,
     *,
     reason: str,
-    acting_user: AbstractBaseUser,
+    acting_user: User,
     incident: str = "",
     ticket: str = "",
 ) -> Case:

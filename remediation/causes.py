@@ -60,7 +60,9 @@ def merge_causes(chunks: list[dict[str, dict[str, Any]]]) -> list[dict[str, Any]
     merged: dict[str, dict[str, Any]] = {}
     for causes in chunks:
         for name, cause in causes.items():
-            into = merged.setdefault(name, {"cause": name, "count": 0, "delta": {}, "example": 0, "example_delta": -1})
+            into = merged.setdefault(
+                name, {"cause": name, "count": 0, "delta": {}, "example": 0, "example_delta": -1}
+            )
             into["count"] += cause["count"]
             for key, amount in cause["delta"].items():
                 into["delta"][key] = into["delta"].get(key, 0) + amount

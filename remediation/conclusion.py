@@ -51,13 +51,17 @@ def _finish(job: Job) -> None:
         assert plan is not None
         plan.status = Plan.Status.EXECUTED
         plan.save(update_fields=["status"])
-        record(PLAN_EXECUTED, plan, JobFinished(plan=plan.pk, chunks=job.chunks.count()), actor=job.requested_by)
+        record(
+            PLAN_EXECUTED, plan, JobFinished(plan=plan.pk, chunks=job.chunks.count()), actor=job.requested_by
+        )
     else:
         job.result = conclude_verification(job)
     job.status = Job.Status.FINISHED
     job.finished_at = DatabaseClock()
     job.save(update_fields=["status", "finished_at", "result"])
-    record(JOB_FINISHED, job, JobFinished(plan=job.plan_id, chunks=job.chunks.count()), actor=job.requested_by)
+    record(
+        JOB_FINISHED, job, JobFinished(plan=job.plan_id, chunks=job.chunks.count()), actor=job.requested_by
+    )
 
 
 def _seal(plan: Plan) -> None:

@@ -1,7 +1,7 @@
 """The manifest of a plan and its digest: what people approve, down to every row.
 
-The manifest names the plan, what it is for and how it was made, and covers its chunks twice: by `chunks`, which the database recomputes at every
-change of status (`amends_chunks_digest`), and by `root`, the Merkle root of the chunks' roots.
+The manifest names the plan, what it is for and how it was made, and covers its chunks twice: by `chunks`, which the
+database recomputes when the status changes (`amends_chunks_digest`), and by `root`, the Merkle root of the chunks' roots.
 The digest is the SHA-256 of the manifest in canonical JSON, so that SQL and Python come to the same.
 """
 

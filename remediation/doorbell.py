@@ -20,7 +20,9 @@ def ring_after_commit(job: Job) -> None:
 
 def ring(job_id: int) -> bool:
     """Tell workers that the job has work. False where the broker cannot be reached: the supervisor rings again."""
-    waiting = JobChunk.objects.filter(job=job_id, status=JobChunk.Status.WAITING)[: settings.AMENDS_MOST_RINGS].count()
+    waiting = JobChunk.objects.filter(job=job_id, status=JobChunk.Status.WAITING)[
+        : settings.AMENDS_MOST_RINGS
+    ].count()
     try:
         for _ in range(max(waiting, 1)):
             current_app.send_task(TASK, args=[job_id], retry=False)
@@ -32,7 +34,9 @@ def ring(job_id: int) -> bool:
 
 def ring_waiting_jobs() -> int:
     """Ring for every running job: for its waiting chunks, or to be concluded. How many jobs were rung for."""
-    return sum(ring(job_id) for job_id in Job.objects.filter(status=Job.Status.RUNNING).values_list("pk", flat=True))
+    return sum(
+        ring(job_id) for job_id in Job.objects.filter(status=Job.Status.RUNNING).values_list("pk", flat=True)
+    )
 
 
 def workers_alive() -> list[str]:

@@ -8,7 +8,13 @@ import os
 import signal
 from pathlib import Path
 
-POINTS = ("lease.before", "lease.after", "preview.mid_transaction", "apply.before_commit", "apply.after_commit")
+POINTS = (
+    "lease.before",
+    "lease.after",
+    "preview.mid_transaction",
+    "apply.before_commit",
+    "apply.after_commit",
+)
 
 
 class UnknownFailpoint(ValueError):
@@ -16,10 +22,14 @@ class UnknownFailpoint(ValueError):
 
 
 def _armed() -> dict[str, str]:
-    armed = dict(entry.partition("=")[::2] for entry in os.environ.get("AMENDS_FAILPOINTS", "").split(",") if entry)
+    armed = dict(
+        entry.partition("=")[::2] for entry in os.environ.get("AMENDS_FAILPOINTS", "").split(",") if entry
+    )
     for point, action in armed.items():
         if point not in POINTS or action != "kill":
-            raise UnknownFailpoint(f"“{point}={action}”: points are {', '.join(POINTS)}, and the action is kill.")
+            raise UnknownFailpoint(
+                f"“{point}={action}”: points are {', '.join(POINTS)}, and the action is kill."
+            )
     return armed
 
 

@@ -28,13 +28,16 @@ def chunk_bounds(release_id: int, selection: Selection, high_water: int) -> list
             WHERE n = 1 OR n %% %(rows)s = 0 OR following IS NULL
             ORDER BY n
             """,
-            window | {"release": release_id, "high_water": high_water, "rows": settings.AMENDS_PLAN_CHUNK_ROWS},
+            window
+            | {"release": release_id, "high_water": high_water, "rows": settings.AMENDS_PLAN_CHUNK_ROWS},
         )
         found = cursor.fetchall()
     if not found:
         return []
     first_at, first_id, _ = found[0]
-    ends: list[Bound] = [(at, id) for at, id, n in found if n % settings.AMENDS_PLAN_CHUNK_ROWS == 0]
+    ends: list[Bound] = [
+        (at, last_id) for at, last_id, n in found if n % settings.AMENDS_PLAN_CHUNK_ROWS == 0
+    ]
     last: Bound = (found[-1][0], found[-1][1])
     if not ends or ends[-1] != last:
         ends.append(last)

@@ -69,7 +69,9 @@ def renew(lease: Lease) -> None:
 
 def finish(lease: Lease, result: dict[str, object]) -> None:
     """Finish the chunk in the caller's transaction, where the lease is still the caller's. Raises `LeaseLost`."""
-    changed = JobChunk.objects.filter(pk=lease.chunk_id, status=JobChunk.Status.LEASED, token=lease.token).update(
+    changed = JobChunk.objects.filter(
+        pk=lease.chunk_id, status=JobChunk.Status.LEASED, token=lease.token
+    ).update(
         status=JobChunk.Status.DONE, lease_until=None, finished_at=DatabaseClock(), failure="", result=result
     )
     if changed != 1:
@@ -89,7 +91,11 @@ def refuse(lease: Lease, failure: str) -> bool:
     """Let nobody try the chunk again. False where it was not the caller's any more, or is done."""
     return bool(
         JobChunk.objects.filter(pk=lease.chunk_id, status=JobChunk.Status.LEASED, token=lease.token).update(
-            status=JobChunk.Status.REFUSED, token=None, lease_until=None, failure=failure, finished_at=DatabaseClock()
+            status=JobChunk.Status.REFUSED,
+            token=None,
+            lease_until=None,
+            failure=failure,
+            finished_at=DatabaseClock(),
         )
     )
 

@@ -9,15 +9,27 @@ P = Plan.Status
 J = Job.Status
 
 PLAN_ARROWS: dict[tuple[str, str], str] = {
-    (P.PREVIEWING, P.READY): "Every chunk was scanned; manifest and digest are sealed, and people can decide.",
-    (P.PREVIEWING, P.FAILED): "The preview's job failed, or rows moved under it, so that it does not show one state.",
+    (
+        P.PREVIEWING,
+        P.READY,
+    ): "Every chunk was scanned; manifest and digest are sealed, and people can decide.",
+    (
+        P.PREVIEWING,
+        P.FAILED,
+    ): "The preview's job failed, or rows moved under it, so that it does not show one state.",
     (P.PREVIEWING, P.SUPERSEDED): "Somebody previewed again before it was done.",
     (P.READY, P.APPROVED): "As many people as the policy asks approved exactly this digest.",
     (P.READY, P.REJECTED): "Somebody entitled to approve said no. One no is enough.",
     (P.READY, P.SUPERSEDED): "Somebody previewed again: only the newest preview can be approved.",
-    (P.APPROVED, P.EXECUTING): "Its one apply job was started, with digest, policy, approvers and code checked again.",
+    (
+        P.APPROVED,
+        P.EXECUTING,
+    ): "Its one apply job was started, with digest, policy, approvers and code checked again.",
     (P.APPROVED, P.SUPERSEDED): "Somebody previewed again: what was approved is not to be applied any more.",
-    (P.EXECUTING, P.EXECUTED): "Every chunk of its job is done. Conflicts are outcomes, not a failure of the plan.",
+    (
+        P.EXECUTING,
+        P.EXECUTED,
+    ): "Every chunk of its job is done. Conflicts are outcomes, not a failure of the plan.",
     (P.EXECUTING, P.STOPPED): "Its job failed part of the way. What was applied stands, and can be reverted.",
 }
 

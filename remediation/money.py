@@ -24,5 +24,7 @@ def as_amounts(sums: Mapping[str, int]) -> list[dict[str, str | int]]:
     answer: list[dict[str, str | int]] = []
     for key, amount in sorted(sums.items()):
         currency, _, scale = key.partition(":")
-        answer.append({"currency": currency, "scale": int(scale), "amount": format_amount(amount, int(scale))})
+        answer.append(
+            {"currency": currency, "scale": int(scale), "amount": format_amount(amount, int(scale))}
+        )
     return answer

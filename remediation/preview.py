@@ -1,6 +1,6 @@
 """Asking for a preview: a case's selection, frozen as a plan of bounded chunks."""
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from audit.errors import Refused
@@ -26,7 +26,7 @@ class PlanUnderWay(Refused):
     """The case's plan is being applied: it cannot be previewed again before that has ended."""
 
 
-def request_preview(case: Case, *, acting_user: AbstractBaseUser, again: bool = False) -> Plan:
+def request_preview(case: Case, *, acting_user: User, again: bool = False) -> Plan:
     """The plan of what correcting `case` would do; its job scans the chunks.
 
     Asked twice it is the same plan, as long as one is open. With `again` an open one that is not being applied gives way to a new one.
@@ -51,7 +51,7 @@ def request_preview(case: Case, *, acting_user: AbstractBaseUser, again: bool = 
     return plan
 
 
-def supersede(plan: Plan, *, acting_user: AbstractBaseUser) -> None:
+def supersede(plan: Plan, *, acting_user: User) -> None:
     """Take an open plan out of the way of a new one; nobody can approve or apply it any more. Raises `PlanUnderWay`."""
     if plan.status == Plan.Status.EXECUTING:
         raise PlanUnderWay(f"{plan} is being applied. Wait until it has ended.")
@@ -67,10 +67,12 @@ def supersede(plan: Plan, *, acting_user: AbstractBaseUser) -> None:
     record(PLAN_SUPERSEDED, plan, PlanSuperseded(digest=digest, was=was), actor=acting_user)
 
 
-def start_preview_job(plan: Plan, chunks: list[PlanChunk], *, acting_user: AbstractBaseUser) -> Job:
+def start_preview_job(plan: Plan, chunks: list[PlanChunk], *, acting_user: User) -> Job:
     """Give the plan its chunks and the job that scans them, inside the caller's transaction."""
     PlanChunk.objects.bulk_create(chunks, batch_size=1000)
-    job = Job.objects.create(case_id=plan.case_id, plan=plan, kind=Job.Kind.PREVIEW, requested_by=plan.requested_by)
+    job = Job.objects.create(
+        case_id=plan.case_id, plan=plan, kind=Job.Kind.PREVIEW, requested_by=plan.requested_by
+    )
     JobChunk.objects.bulk_create(
         (JobChunk(job=job, position=chunk.position, plan_chunk=chunk) for chunk in chunks), batch_size=1000
     )
@@ -87,7 +89,7 @@ def start_preview_job(plan: Plan, chunks: list[PlanChunk], *, acting_user: Abstr
     return job
 
 
-def _new_plan(case: Case, revision: CaseRevision, acting_user: AbstractBaseUser) -> Plan:
+def _new_plan(case: Case, revision: CaseRevision, acting_user: User) -> Plan:
     selection = Selection.from_criteria(revision.criteria)
     calculator = calculator_for(selection.calculator, revision.target_version)
     targets = {}

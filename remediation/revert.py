@@ -1,14 +1,14 @@
 """Taking an applied plan back: a plan of its own, which again needs approval.
 
-Its rows are those that the source plan moved and that still stand where it put them. A row that stands elsewhere now is left alone and counted; a
-row whose service has reported something newer meanwhile, which the correction held back, is listed as failed: pointing back
-to the older result would hide the newer one.
+Its rows are those that the source plan moved and that still stand where it put them. A row that stands elsewhere now is
+left alone and counted; a row whose service has reported something newer meanwhile, which the correction held back, is listed
+as failed: pointing back to the older result would hide the newer one.
 """
 
 import json
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from audit.errors import Refused
@@ -25,7 +25,7 @@ class NothingToRevert(Refused):
 
 
 def request_revert(
-    case: Case, *, acting_user: AbstractBaseUser, reason: str = "", plan: Plan | None = None, again: bool = False
+    case: Case, *, acting_user: User, reason: str = "", plan: Plan | None = None, again: bool = False
 ) -> Plan:
     """The plan that takes back `plan`, or the case's last applied plan that was not taken back; asked twice, the same plan.
 
@@ -65,12 +65,12 @@ def request_revert(
 
 def _source_plan(case: Case, plan: Plan | None) -> Plan:
     applied = Plan.objects.filter(case=case, status__in=APPLIED_PLAN).exclude(
-        pk__in=Plan.objects.filter(case=case, status__in=APPLIED_PLAN, source_plan__isnull=False).values("source_plan")
+        pk__in=Plan.objects.filter(case=case, status__in=APPLIED_PLAN, source_plan__isnull=False).values(
+            "source_plan"
+        )
     )
-    if plan is not None:
-        found = applied.filter(pk=plan.pk).first()
-    else:
-        found = applied.exclude(kind=Plan.Kind.REVERT).order_by("-pk").first()
+    newest = applied.exclude(kind=Plan.Kind.REVERT).order_by("-pk")
+    found = newest.first() if plan is None else applied.filter(pk=plan.pk).first()
     if found is None:
         raise NothingToRevert(
             f"{plan or case} has nothing applied that is not taken back already. Look at the case for what stands."
@@ -93,7 +93,8 @@ def _applied_chunks(source: Plan) -> list[int]:
 def store_members(plan: Plan, job_chunk: JobChunk) -> None:
     """Write the rows of a revert's chunk, set-wise and inside the caller's transaction, and freeze the chunk."""
     chunk = job_chunk.plan_chunk
-    assert chunk is not None and chunk.source_chunk_id is not None
+    assert chunk is not None
+    assert chunk.source_chunk_id is not None
     parameters = {
         "chunk": chunk.pk,
         "source": chunk.source_chunk_id,
@@ -125,8 +126,14 @@ def _cause(plan: Plan, money: dict[str, dict[str, int]], members: int) -> dict[s
     if not members:
         return {}
     delta = {key: sums["delta"] for key, sums in money.items()}
-    return {f"{plan.get_kind_display()} of plan {plan.source_plan_id}": {
-        "count": members, "delta": delta, "example": 0, "example_delta": -1}}
+    return {
+        f"{plan.get_kind_display()} of plan {plan.source_plan_id}": {
+            "count": members,
+            "delta": delta,
+            "example": 0,
+            "example_delta": -1,
+        }
+    }
 
 
 _APPLIED_ROWS = """

@@ -57,7 +57,9 @@ def work(job_id: int, *, worker: str, heed: Callable[[], bool] = lambda: True) -
 
 
 def _attempt(lease: Lease) -> bool:
-    chunk = JobChunk.objects.select_related("job", "job__plan", "job__plan__revision", "plan_chunk").get(pk=lease.chunk_id)
+    chunk = JobChunk.objects.select_related("job", "job__plan", "job__plan__revision", "plan_chunk").get(
+        pk=lease.chunk_id
+    )
     log = logger.bind(job=lease.job_id, chunk=chunk.position, attempt=lease.attempts)
     try:
         WORK_OF[chunk.job.kind](lease, chunk)
@@ -67,7 +69,9 @@ def _attempt(lease: Lease) -> bool:
         return False
     except DatabaseError as error:
         return _database_failed(lease, error, log)
-    except Exception as error:  # noqa: BLE001: whatever a chunk dies of must not take the worker or the job's other chunks with it.
+    except (
+        Exception
+    ) as error:  # Whatever a chunk dies of must not take the worker or the job's other chunks with it.
         log.exception("chunk.failed")
         _try_again_or_refuse(lease, f"{type(error).__name__}: {error}")
         return False
@@ -106,7 +110,8 @@ def _try_again_or_refuse(lease: Lease, failure: str) -> None:
 
 def _preview(lease: Lease, chunk: JobChunk) -> None:
     plan, plan_chunk = chunk.job.plan, chunk.plan_chunk
-    assert plan is not None and plan_chunk is not None
+    assert plan is not None
+    assert plan_chunk is not None
     scanned = scan(plan, plan_chunk, renew=_renewing(lease)) if plan.kind == Plan.Kind.APPLY else None
     with transaction.atomic():
         _insist_running(lease.job_id)
@@ -131,7 +136,7 @@ def _preview(lease: Lease, chunk: JobChunk) -> None:
         )
 
 
-def _apply(lease: Lease, chunk: JobChunk) -> None:
+def _apply(lease: Lease, _chunk: JobChunk) -> None:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '30s'")

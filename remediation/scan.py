@@ -148,7 +148,9 @@ def _calculate(calculator: RegisteredCalculator, rows: list[Row], scanned: Scann
 
 def _answers_again(calculator: RegisteredCalculator, proposals: list[Proposal]) -> list[bool]:
     """Whether the calculator answers the same again: from fresh inputs, and in reverse, so that what it keeps between rows shows."""
-    again = run(calculator, [(orjson.loads(each.row.inputs_text), each.row.scale) for each in reversed(proposals)])
+    again = run(
+        calculator, [(orjson.loads(each.row.inputs_text), each.row.scale) for each in reversed(proposals)]
+    )
     again.reverse()
     return [each.amounts == answer for each, answer in zip(proposals, again, strict=True)]
 
@@ -194,7 +196,8 @@ def freeze(chunk: PlanChunk, leaves: bytes, **found: Any) -> None:
     """Store a chunk's leaves and what was found; from here on a trigger refuses every change of it."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO remediation_planchunkleaves (plan_chunk_id, leaves) VALUES (%s, %s)", [chunk.pk, leaves]
+            "INSERT INTO remediation_planchunkleaves (plan_chunk_id, leaves) VALUES (%s, %s)",
+            [chunk.pk, leaves],
         )
         cursor.execute("SELECT statement_timestamp()")
         chunk.scanned_at = cursor.fetchone()[0]
@@ -222,17 +225,21 @@ def _copy_proposals(plan: Plan, chunk: PlanChunk, target_id: int, proposals: lis
             "SELECT nextval(pg_get_serial_sequence('transactions_calculation', 'id')) FROM generate_series(1, %s)",
             [len(proposals)],
         )
-        ids = [id for (id,) in cursor.fetchall()]
-        for id, (row, amounts, text) in zip(ids, proposals, strict=True):
+        ids = [proposal_id for (proposal_id,) in cursor.fetchall()]
+        for proposal_id, (row, amounts, text) in zip(ids, proposals, strict=True):
             lines.append(
-                f"{id}\t{row.transaction_id}\t{target_id}\t{text}\t{amounts['total']}\t{calculated_at}\t{chunk.pk}\t"
+                f"{proposal_id}\t{row.transaction_id}\t{target_id}\t{text}\t{amounts['total']}\t{calculated_at}\t{chunk.pk}\t"
                 f"{row.calculation_id}\n"
             )
             leaves.append(
                 leaf_hash(
-                    CalculationFields(id, row.transaction_id, target_id, calculated_at_us, text),
+                    CalculationFields(proposal_id, row.transaction_id, target_id, calculated_at_us, text),
                     CalculationFields(
-                        row.calculation_id, row.transaction_id, source_id, row.calculated_at_us, row.amounts_text
+                        row.calculation_id,
+                        row.transaction_id,
+                        source_id,
+                        row.calculated_at_us,
+                        row.amounts_text,
                     ),
                     row.facts_hash,
                 )
@@ -246,8 +253,13 @@ def _copy_proposals(plan: Plan, chunk: PlanChunk, target_id: int, proposals: lis
 
 
 def _copy_failures(job_chunk: JobChunk, failures: list[tuple[int, str]]) -> None:
-    with connection.cursor() as cursor, cursor.copy(
-        "COPY remediation_outcome (job_id, plan_chunk_id, transaction_id, kind, reason, detail) FROM STDIN"
-    ) as copy:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            "COPY remediation_outcome (job_id, plan_chunk_id, transaction_id, kind, reason, detail) FROM STDIN"
+        ) as copy,
+    ):
         for transaction_id, reason in failures:
-            copy.write_row((job_chunk.job_id, job_chunk.plan_chunk_id, transaction_id, "failed", reason, "{}"))
+            copy.write_row(
+                (job_chunk.job_id, job_chunk.plan_chunk_id, transaction_id, "failed", reason, "{}")
+            )

@@ -1,8 +1,8 @@
 """Holding rows and pointers against what was approved, and the whole scope against the target calculator.
 
 Nothing here believes a stored counter: every sum is taken anew from rows and pointers, and then compared with the counters.
-A verification's chunks are of two kinds: a plan's chunk (`check_plan_chunk`), and a piece of the scope (`check_scope`). `conclude_verification`
-adds their results up.
+A verification's chunks are of two kinds: a plan's chunk (`check_plan_chunk`), and a piece of the scope (`check_scope`).
+`conclude_verification` adds their results up.
 """
 
 import json
@@ -50,9 +50,12 @@ class Found:
         """Write the rows that are not as they should be, inside the caller's transaction."""
         if not self.outcomes:
             return
-        with connection.cursor() as cursor, cursor.copy(
-            "COPY remediation_outcome (job_id, transaction_id, kind, reason, detail) FROM STDIN"
-        ) as copy:
+        with (
+            connection.cursor() as cursor,
+            cursor.copy(
+                "COPY remediation_outcome (job_id, transaction_id, kind, reason, detail) FROM STDIN"
+            ) as copy,
+        ):
             for transaction_id, kind, reason, detail in self.outcomes:
                 copy.write_row((chunk.job_id, transaction_id, kind, reason, json.dumps(detail)))
 
@@ -80,7 +83,9 @@ def check_plan_chunk(plan_chunk_id: int) -> Found:
         for fate in ("previewed", group["fate"]):
             by_fate[fate]["rows"] += group["rows"]
             by_fate[fate]["money"] = add_money([by_fate[fate]["money"], {group["money_key"]: group["delta"]}])
-    return Found({"plan_chunk": plan_chunk_id, "leaves_hold": leaves_hold, "unexplained": unexplained} | by_fate)
+    return Found(
+        {"plan_chunk": plan_chunk_id, "leaves_hold": leaves_hold, "unexplained": unexplained} | by_fate
+    )
 
 
 def check_scope(case: Case, bounds: dict[str, Any], *, renew: Callable[[], None]) -> Found:
@@ -123,7 +128,9 @@ def _read_scope(case: Case, selection: Selection, bounds: dict[str, Any]) -> lis
     last = Plan.objects.filter(case=case, kind="apply", status__in=APPLIED_PLAN).order_by("-pk").first()
     with connection.cursor() as cursor:
         cursor.execute(
-            SCOPE.replace("{condition}", condition.sql).replace("{earlier}", selection.condition("earlier").sql),
+            SCOPE.replace("{condition}", condition.sql).replace(
+                "{earlier}", selection.condition("earlier").sql
+            ),
             condition.params
             | bounds
             | {
@@ -161,11 +168,18 @@ def conclude_verification(job: Job) -> dict[str, Any]:
     `differing` counts every transaction in scope that stands on other amounts than the target's, whatever its class; `problems` are
     sentences, and `reconciled` is true where there is none.
     """
-    results = [result for result in job.chunks.order_by("position").values_list("result", flat=True) if result]
-    classes = {name: _added([r["classes"][name] for r in results if name in r.get("classes", {})]) for name in CLASSES}
+    results = [
+        result for result in job.chunks.order_by("position").values_list("result", flat=True) if result
+    ]
+    classes = {
+        name: _added([r["classes"][name] for r in results if name in r.get("classes", {})])
+        for name in CLASSES
+    }
     problems = []
     if unexplained := sum(r["unexplained"] for r in results if "classes" in r):
-        problems.append(f"{unexplained} transactions in scope have facts or a pointer that no record explains.")
+        problems.append(
+            f"{unexplained} transactions in scope have facts or a pointer that no record explains."
+        )
     plans = []
     for plan in Plan.objects.filter(case_id=job.case_id, status__in=APPLIED_PLAN).order_by("pk"):
         summed, found = _reconcile(plan, results)
@@ -195,7 +209,9 @@ def _reconcile(plan: Plan, results: list[dict[str, Any]]) -> tuple[dict[str, Any
     if bad := sum(not r["leaves_hold"] for r in own):
         problems.append(f"Rows of {bad} chunks of {plan} are not the ones that were approved.")
     if unexplained := sum(r["unexplained"] for r in own):
-        problems.append(f"{unexplained} transactions of {plan} do not stand where its moves and later ones put them.")
+        problems.append(
+            f"{unexplained} transactions of {plan} do not stand where its moves and later ones put them."
+        )
     approved = {key: part["delta"] for key, part in manifest.get("money", {}).items()}
     if sums["previewed"]["rows"] != manifest.get("proposed") or sums["previewed"]["money"] != approved:
         problems.append(f"The rows of {plan} do not add up to what was approved.")

@@ -1,6 +1,6 @@
 """Asking for a verification: is anything left, and does everything add up?"""
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from audit.permission import demand
@@ -14,7 +14,7 @@ from remediation.preview import PlanUnderWay
 from transactions.selection import Selection
 
 
-def start_verify(case: Case, *, acting_user: AbstractBaseUser) -> Job:
+def start_verify(case: Case, *, acting_user: User) -> Job:
     """The job that verifies `case`, over every row in its scope and every row of its applied plans; while one runs, the same.
 
     Raises `NotPermitted`, `PlanUnderWay` while a plan of the case is being applied, `InvalidSelection`.
@@ -46,7 +46,9 @@ def start_verify(case: Case, *, acting_user: AbstractBaseUser) -> Job:
 
 def _plan_chunks(case: Case) -> list[JobChunk]:
     """A job chunk for each chunk of the case's applied plans, to hold its rows and pointers against what was approved."""
-    chunks = PlanChunk.objects.filter(plan__case=case, plan__status__in=APPLIED_PLAN).order_by("plan", "position")
+    chunks = PlanChunk.objects.filter(plan__case=case, plan__status__in=APPLIED_PLAN).order_by(
+        "plan", "position"
+    )
     return [JobChunk(plan_chunk=chunk) for chunk in chunks]
 
 

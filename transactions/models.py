@@ -86,8 +86,12 @@ class Transaction(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["source", "reference"], name="transaction_reference_unique"),
-            models.CheckConstraint(condition=Q(scale__gte=0, scale__lte=12), name="transaction_scale_possible"),
-            models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$"), name="transaction_currency_is_a_code"),
+            models.CheckConstraint(
+                condition=Q(scale__gte=0, scale__lte=12), name="transaction_scale_possible"
+            ),
+            models.CheckConstraint(
+                condition=Q(currency__regex=r"^[A-Z]{3}$"), name="transaction_currency_is_a_code"
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["store", "occurred_at"], name="transaction_store"),
@@ -108,7 +112,11 @@ class Calculation(models.Model):
     """
 
     transaction = models.ForeignKey(
-        Transaction, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="calculations"
+        Transaction,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="calculations",
     )
     release = models.ForeignKey(
         Release, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="calculations"
@@ -118,7 +126,12 @@ class Calculation(models.Model):
     calculated_at = models.DateTimeField()
     recorded_at = models.DateTimeField(db_default=TransactionNow())
     batch = models.ForeignKey(
-        IngestBatch, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+        IngestBatch,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
     )
     plan_chunk_id = models.BigIntegerField(null=True, help_text="The chunk of a plan that proposed it.")
     replaces = models.ForeignKey(
@@ -151,7 +164,9 @@ class Calculation(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["release", "calculated_at", "id"], name="calculation_keyset"),
             models.Index(
-                fields=["transaction"], condition=Q(plan_chunk_id__isnull=False), name="calculation_proposals_of"
+                fields=["transaction"],
+                condition=Q(plan_chunk_id__isnull=False),
+                name="calculation_proposals_of",
             ),
         ]
 
@@ -172,7 +187,11 @@ class CurrentCalculation(models.Model):
     """
 
     transaction = models.OneToOneField(
-        Transaction, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="current"
+        Transaction,
+        primary_key=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="current",
     )
     calculation = models.ForeignKey(
         Calculation, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
@@ -185,8 +204,8 @@ class CurrentCalculation(models.Model):
 class Supersession(models.Model):
     """A service's newer calculation superseded the one that a transaction stood on.
 
-    Written by `amends_point_at_reported` in the transaction that moved the pointer. With the rows that plans applied these are all the moves
-    that any pointer ever made after its first. `of_correction` flags those that superseded a correction of ours.
+    Written by `amends_point_at_reported` in the transaction that moved the pointer. With the rows that plans applied these
+    are all the moves that any pointer ever made after its first. `of_correction` flags those that superseded a correction of ours.
     """
 
     transaction = models.ForeignKey(

@@ -61,7 +61,11 @@ class Selection:
         """The selection as JSON values: what is given, times in ISO 8601."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
-            name: value.isoformat() if isinstance(value, datetime) else list(value) if isinstance(value, tuple) else value
+            name: value.isoformat()
+            if isinstance(value, datetime)
+            else list(value)
+            if isinstance(value, tuple)
+            else value
             for name, value in given.items()
             if value not in (None, ())
         }
@@ -71,19 +75,20 @@ class Selection:
         """What `to_criteria` gave. Raises `InvalidSelection` where it is not that."""
         known = {field.name for field in fields(cls)}
         if unknown := set(criteria) - known:
-            raise InvalidSelection(f"Unknown criteria: {', '.join(sorted(unknown))}. Known are {', '.join(sorted(known))}.")
+            raise InvalidSelection(
+                f"Unknown criteria: {', '.join(sorted(unknown))}. Known are {', '.join(sorted(known))}."
+            )
         if "calculator" not in criteria:
             raise InvalidSelection("A selection needs its calculator.")
-        return cls(
-            **{
-                name: tuple(value)
-                if isinstance(value, list)
-                else datetime.fromisoformat(value)
-                if name.endswith(("_from", "_before"))
-                else value
-                for name, value in criteria.items()
-            }
-        )
+        given: dict[str, Any] = {
+            name: tuple(value)
+            if isinstance(value, list)
+            else datetime.fromisoformat(value)
+            if name.endswith(("_from", "_before"))
+            else value
+            for name, value in criteria.items()
+        }
+        return cls(**given)
 
     def releases(self) -> list[Release]:
         """The releases whose calculations are meant, by id. Raises `InvalidSelection` where there is none."""
@@ -101,7 +106,9 @@ class Selection:
     @property
     def needs_transaction(self) -> bool:
         """Whether the condition looks at the facts, so that a query must join them."""
-        return bool(self.occurred_from or self.occurred_before or self.stores or self.countries or self.currencies)
+        return bool(
+            self.occurred_from or self.occurred_before or self.stores or self.countries or self.currencies
+        )
 
     def condition(self, calculation: str = "c", transaction: str = "t") -> Condition:
         """The criteria but the releases, over the aliases of the calculation and (see `needs_transaction`) the transaction.
@@ -117,13 +124,19 @@ class Selection:
                 params[name] = list(value) if isinstance(value, tuple) else value
 
         narrow(f"{calculation}.calculated_at >= %(calculated_from)s", "calculated_from", self.calculated_from)
-        narrow(f"{calculation}.calculated_at < %(calculated_before)s", "calculated_before", self.calculated_before)
+        narrow(
+            f"{calculation}.calculated_at < %(calculated_before)s",
+            "calculated_before",
+            self.calculated_before,
+        )
         narrow(f"{transaction}.occurred_at >= %(occurred_from)s", "occurred_from", self.occurred_from)
         narrow(f"{transaction}.occurred_at < %(occurred_before)s", "occurred_before", self.occurred_before)
         narrow(f"{transaction}.currency = ANY(%(currencies)s)", "currencies", self.currencies)
         stores = "SELECT id FROM transactions_store WHERE "
         narrow(f"{transaction}.store_id IN ({stores} reference = ANY(%(stores)s))", "stores", self.stores)
-        narrow(f"{transaction}.store_id IN ({stores} country = ANY(%(countries)s))", "countries", self.countries)
+        narrow(
+            f"{transaction}.store_id IN ({stores} country = ANY(%(countries)s))", "countries", self.countries
+        )
         return Condition(" AND ".join(pieces) or "TRUE", params)
 
     def __str__(self) -> str:

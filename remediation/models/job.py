@@ -102,7 +102,9 @@ class JobChunk(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(
-                fields=["job", "position"], condition=Q(status__in=["waiting", "leased"]), name="jobchunk_unfinished"
+                fields=["job", "position"],
+                condition=Q(status__in=["waiting", "leased"]),
+                name="jobchunk_unfinished",
             ),
         ]
 

@@ -26,7 +26,9 @@ class Outcome(models.Model):
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="outcomes")
     plan_chunk = models.ForeignKey(PlanChunk, null=True, on_delete=models.PROTECT, related_name="outcomes")
-    transaction = models.ForeignKey(Transaction, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    transaction = models.ForeignKey(
+        Transaction, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
     kind = models.CharField(max_length=16, choices=Kind)
     reason = models.TextField()
     detail = models.JSONField(default=dict)
@@ -38,7 +40,9 @@ class Outcome(models.Model):
             models.UniqueConstraint(fields=["job", "transaction"], name="outcome_once_per_job"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["plan_chunk", "transaction"], condition=Q(kind="conflict"), name="outcome_conflicts"),
+            models.Index(
+                fields=["plan_chunk", "transaction"], condition=Q(kind="conflict"), name="outcome_conflicts"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -39,18 +39,28 @@ class Plan(models.Model):
     revision = models.ForeignKey(CaseRevision, on_delete=models.PROTECT, related_name="plans")
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="plans")
     kind = models.CharField(max_length=16, choices=Kind)
-    source_plan = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="taken_back_by")
+    source_plan = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="taken_back_by"
+    )
     reason = models.TextField()
-    targets = models.JSONField(help_text="Release id → id of the release whose calculator makes the corrections.")
-    calculator_digest = models.CharField(max_length=64, blank=True, help_text="Digest of the target calculator's code.")
-    high_water = models.BigIntegerField(help_text="Calculations with a higher id arrived after the preview began.")
+    targets = models.JSONField(
+        help_text="Release id → id of the release whose calculator makes the corrections."
+    )
+    calculator_digest = models.CharField(
+        max_length=64, blank=True, help_text="Digest of the target calculator's code."
+    )
+    high_water = models.BigIntegerField(
+        help_text="Calculations with a higher id arrived after the preview began."
+    )
     policy = models.JSONField(help_text="The approval policy as it was when the preview began.")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     requested_at = models.DateTimeField(db_default=TransactionNow())
 
     status = models.CharField(max_length=16, choices=Status, default=Status.PREVIEWING)
     failure = models.TextField(blank=True, help_text="Why a failed plan failed.")
-    manifest = models.JSONField(null=True, help_text="What the digest is over; set once, when the preview is sealed.")
+    manifest = models.JSONField(
+        null=True, help_text="What the digest is over; set once, when the preview is sealed."
+    )
     digest = models.BinaryField(max_length=32, null=True)
     required_approvals = models.PositiveSmallIntegerField(null=True)
     fresh_until = models.DateTimeField(null=True, help_text="After this the plan must be previewed again.")
@@ -64,12 +74,16 @@ class Plan(models.Model):
         ]
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(kind="apply", source_plan__isnull=True) | (~Q(kind="apply") & Q(source_plan__isnull=False)),
+                condition=Q(kind="apply", source_plan__isnull=True)
+                | (~Q(kind="apply") & Q(source_plan__isnull=False)),
                 name="plan_source_fits_kind",
             ),
             models.CheckConstraint(
                 condition=Q(
-                    manifest__isnull=True, digest__isnull=True, required_approvals__isnull=True, fresh_until__isnull=True
+                    manifest__isnull=True,
+                    digest__isnull=True,
+                    required_approvals__isnull=True,
+                    fresh_until__isnull=True,
                 )
                 | Q(
                     manifest__isnull=False,
@@ -90,7 +104,9 @@ class Plan(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["source_plan"],
-                condition=Q(status__in=["previewing", "ready", "approved", "executing", "executed", "stopped"]),
+                condition=Q(
+                    status__in=["previewing", "ready", "approved", "executing", "executed", "stopped"]
+                ),
                 name="plan_taken_back_once",
             ),
         ]
@@ -102,8 +118,8 @@ class Plan(models.Model):
 class PlanChunk(models.Model):
     """A bounded part of a plan: bounded up front, scanned once, frozen then.
 
-    An apply plan's chunk covers the calculations of `release` after (`after_at`, `after_id`) up to and with (`through_at`, `through_id`), in
-    the order (calculated_at, id); a revert's chunk covers the rows that `source_chunk` applied. `money` maps "USD:2" to
+    An apply plan's chunk covers the calculations of `release` after (`after_at`, `after_id`) up to and with
+    (`through_at`, `through_id`), in the order (calculated_at, id); a revert's chunk covers the rows that `source_chunk` applied. `money` maps "USD:2" to
     whole numbers: {"before", "after", "delta", "largest"}; `causes` is described in `remediation.causes`.
     """
 
@@ -121,7 +137,9 @@ class PlanChunk(models.Model):
     unchanged = models.PositiveIntegerField(null=True)
     proposed = models.PositiveIntegerField(null=True)
     failed = models.PositiveIntegerField(null=True)
-    moved_since = models.PositiveIntegerField(null=True, help_text="Rows a revert leaves alone: they stand elsewhere now.")
+    moved_since = models.PositiveIntegerField(
+        null=True, help_text="Rows a revert leaves alone: they stand elsewhere now."
+    )
     money = models.JSONField(null=True)
     causes = models.JSONField(null=True)
     root = models.BinaryField(max_length=32, null=True, help_text="Merkle root of the leaves.")
@@ -153,7 +171,9 @@ class PlanChunk(models.Model):
 class PlanChunkLeaves(models.Model):
     """The leaves of a scanned chunk, 32 bytes a row, in transaction-id order. Insert-only."""
 
-    plan_chunk = models.OneToOneField(PlanChunk, primary_key=True, on_delete=models.PROTECT, related_name="leaves")
+    plan_chunk = models.OneToOneField(
+        PlanChunk, primary_key=True, on_delete=models.PROTECT, related_name="leaves"
+    )
     leaves = models.BinaryField()
 
     class Meta:
@@ -166,7 +186,9 @@ class PlanChunkLeaves(models.Model):
 class PlanMember(models.Model):
     """A row of a revert or reapply plan: where the transaction is to stand, and where it must stand for that. Insert-only."""
 
-    plan_chunk = models.ForeignKey(PlanChunk, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    plan_chunk = models.ForeignKey(
+        PlanChunk, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
+    )
     transaction = models.ForeignKey(
         Transaction, on_delete=models.DO_NOTHING, db_constraint=False, db_index=True, related_name="+"
     )

@@ -11,10 +11,10 @@ from django.db import connection
 
 from audit.models import AuditEntry
 from remediation.apply import start_apply
+from remediation.doorbell import ring_waiting_jobs
 from remediation.lease import recover_expired_leases
 from remediation.models import Job, JobChunk, Outcome, Plan
 from remediation.preview import request_preview
-from remediation.doorbell import ring_waiting_jobs
 from tests.conftest import UserFactory, WorkerFactory
 from tests.remediation.driving import approved, opened, previewed, verified
 from tests.remediation.incident import fee, report, totals
@@ -68,19 +68,32 @@ def assert_each_row_was_applied_once(plan: Plan, job: Job, ids: list[int]) -> No
     assert len(entries) == ROWS // CHUNK_ROWS
     # I3: sums agree.
     expected = sum(fee(1000 + i, 2) - fee(1000 + i, 1) for i in range(len(ids)))
-    assert sum(entry["money"]["USD:2"] for entry in entries) == expected == plan.manifest["money"]["USD:2"]["delta"]
+    assert (
+        sum(entry["money"]["USD:2"] for entry in entries)
+        == expected
+        == plan.manifest["money"]["USD:2"]["delta"]
+    )
 
 
-@pytest.mark.parametrize(("point", "reclaimed"), [("lease.after", 1), ("apply.before_commit", 1), ("apply.after_commit", 0)])
+@pytest.mark.parametrize(
+    ("point", "reclaimed"), [("lease.after", 1), ("apply.before_commit", 1), ("apply.after_commit", 0)]
+)
 def test_a_worker_killed_while_applying_loses_nothing_and_repeats_nothing(
-    users: UserFactory, worker_process: WorkerFactory, tmp_path: Path, settings, point: str, reclaimed: int  # type: ignore[no-untyped-def]
+    users: UserFactory,
+    worker_process: WorkerFactory,
+    tmp_path: Path,
+    settings,
+    point: str,
+    reclaimed: int,  # type: ignore[no-untyped-def]
 ) -> None:
     settings.AMENDS_PLAN_CHUNK_ROWS = CHUNK_ROWS
     ids = report(ROWS)
     engineer = users("engineer")
     plan = approved(previewed(engineer), users("approver"))
     worker_process(
-        AMENDS_FAILPOINTS=f"{point}=kill", AMENDS_FAILPOINT_DIR=str(tmp_path), AMENDS_LEASE_SECONDS=LEASE_SECONDS
+        AMENDS_FAILPOINTS=f"{point}=kill",
+        AMENDS_FAILPOINT_DIR=str(tmp_path),
+        AMENDS_LEASE_SECONDS=LEASE_SECONDS,
     )
     job = start_apply(plan, acting_user=engineer)
     taken_back = supervised_until_ended(job)
@@ -95,7 +108,10 @@ def test_a_worker_killed_while_applying_loses_nothing_and_repeats_nothing(
 
 
 def test_a_worker_killed_while_previewing_leaves_no_half_chunk(
-    users: UserFactory, worker_process: WorkerFactory, tmp_path: Path, settings  # type: ignore[no-untyped-def]
+    users: UserFactory,
+    worker_process: WorkerFactory,
+    tmp_path: Path,
+    settings,  # type: ignore[no-untyped-def]
 ) -> None:
     settings.AMENDS_PLAN_CHUNK_ROWS = CHUNK_ROWS
     report(ROWS)
@@ -117,7 +133,9 @@ def test_a_worker_killed_while_previewing_leaves_no_half_chunk(
 
 
 def test_a_doorbell_forged_lost_or_rung_too_often_does_no_harm(
-    users: UserFactory, worker_process: WorkerFactory, settings  # type: ignore[no-untyped-def]
+    users: UserFactory,
+    worker_process: WorkerFactory,
+    settings,  # type: ignore[no-untyped-def]
 ) -> None:
     settings.AMENDS_PLAN_CHUNK_ROWS = CHUNK_ROWS
     ids = report(ROWS)

@@ -27,7 +27,9 @@ def work_until_ended(job: Job) -> None:
         time.sleep(0 if job.status != Job.Status.RUNNING else 0.1)
 
 
-def opened(user: User, target: str = "2.0.0", selection: Selection = SELECTION, reason: str = "Fees were too low.") -> Case:
+def opened(
+    user: User, target: str = "2.0.0", selection: Selection = SELECTION, reason: str = "Fees were too low."
+) -> Case:
     return open_case(selection, target, reason=reason, acting_user=user)
 
 

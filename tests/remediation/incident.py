@@ -30,11 +30,13 @@ def report(
     batch = IngestBatch.objects.create(source="shop", origin="test")
     ids: list[int] = []
     with transaction.atomic():
-        for index in range(first, first + count):
-            ids.append(_transaction(index, shop, batch, currency, scale, start + timedelta(seconds=index)).pk)
+        ids += [
+            _transaction(index, shop, batch, currency, scale, start + timedelta(seconds=index)).pk
+            for index in range(first, first + count)
+        ]
         calculations = [
-            _calculate(id, index, release, batch, fee_percent, start + timedelta(seconds=index))
-            for index, id in enumerate(ids, first)
+            _calculate(known, index, release, batch, fee_percent, start + timedelta(seconds=index))
+            for index, known in enumerate(ids, first)
         ]
         _point(calculations)
     return ids
@@ -64,7 +66,7 @@ def totals(ids: list[int]) -> list[int]:
             [ids],
         )
         found = dict(cursor.fetchall())
-    return [found[id] for id in ids]
+    return [found[known] for known in ids]
 
 
 def pointers(ids: list[int]) -> dict[int, int]:
@@ -82,10 +84,17 @@ def fee(net: int, percent: int) -> int:
     return net + net * percent // 100
 
 
-def _transaction(index: int, store: Store, batch: IngestBatch, currency: str, scale: int, at: datetime) -> Transaction:
+def _transaction(
+    index: int, store: Store, batch: IngestBatch, currency: str, scale: int, at: datetime
+) -> Transaction:
     net = 1000 + index
     inputs = {"net": f"{net // 10**scale}.{net % 10**scale:0{scale}d}" if scale else str(net)}
-    facts: dict[str, Any] = {"source": "shop", "reference": f"o-{index}", "currency": currency, "scale": scale}
+    facts: dict[str, Any] = {
+        "source": "shop",
+        "reference": f"o-{index}",
+        "currency": currency,
+        "scale": scale,
+    }
     return Transaction.objects.create(
         **facts,
         store=store,
@@ -93,7 +102,10 @@ def _transaction(index: int, store: Store, batch: IngestBatch, currency: str, sc
         inputs=inputs,
         batch=batch,
         facts_hash=facts_hash(
-            **facts, store=store.reference, occurred_at_us=microseconds(at), inputs_text=canonical_json(inputs)
+            **facts,
+            store=store.reference,
+            occurred_at_us=microseconds(at),
+            inputs_text=canonical_json(inputs),
         ),
     )
 

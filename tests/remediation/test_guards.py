@@ -1,5 +1,7 @@
 """What the database refuses, whoever asks: here raw SQL as the application's role, past every line of Python."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
@@ -13,7 +15,7 @@ from tests.remediation.incident import START, pointers, report, totals
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 
-def refused(sql: str, parameters: list[object] | None = None) -> str:
+def refused(sql: str, parameters: list[Any] | None = None) -> str:
     """Run `sql` as the application, and give the reason for which the database refused it."""
     with pytest.raises(DatabaseError) as error, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, parameters or [])
@@ -31,10 +33,10 @@ def plan(engineer: User) -> Plan:
     return previewed(engineer)
 
 
-def insert_approval(plan: Plan, user: User, plan_digest: str) -> tuple[str, list[object]]:
+def insert_approval(plan: Plan, user: User, plan_digest: str) -> tuple[str, list[Any]]:
     return (
-        "INSERT INTO remediation_approval (plan_id, decision, digest, decided_by_id, comment)"
-        " VALUES (%s, 'approve', decode(%s, 'hex'), %s, '')",
+        """INSERT INTO remediation_approval (plan_id, decision, digest, decided_by_id, comment)
+        VALUES (%s, 'approve', decode(%s, 'hex'), %s, '')""",
         [plan.pk, plan_digest, user.pk],
     )
 
@@ -64,7 +66,9 @@ def test_an_approver_who_edits_later_does_not_count_any_more(plan: Plan, users: 
     approver = users("approver")
     approved(plan, approver)
     plan.case.revisions.create(number=2, criteria={}, target_version="2.0.0", edited_by=approver)
-    assert "needs 1 approvals" in refused("UPDATE remediation_plan SET status = 'executing' WHERE id = %s", [plan.pk])
+    assert "needs 1 approvals" in refused(
+        "UPDATE remediation_plan SET status = 'executing' WHERE id = %s", [plan.pk]
+    )
 
 
 @pytest.mark.parametrize("status", ["approved", "executing", "executed", "stopped", "previewing"])
@@ -160,7 +164,9 @@ def test_a_calculation_cannot_be_from_the_future(plan: Plan) -> None:
     )
 
 
-@pytest.mark.parametrize("amounts", ['{"total": "1010"}', '{"net": 1010}', '{"total": 1011}', '{"total": null}'])
+@pytest.mark.parametrize(
+    "amounts", ['{"total": "1010"}', '{"net": 1010}', '{"total": 1011}', '{"total": null}']
+)
 def test_a_total_is_its_amount(plan: Plan, amounts: str) -> None:
     assert "calculation_total_is_its_amount" in refused(
         "INSERT INTO transactions_calculation (transaction_id, release_id, amounts, total, calculated_at, batch_id)"
@@ -198,7 +204,9 @@ class TestApplyingAChunk:
         Job.objects.filter(pk=job.pk).update(status=Job.Status.FAILED)
         assert "is failed" in self.call(job)
 
-    def test_after_its_approver_edited_the_case_is_refused(self, job: Job, plan: Plan, users: UserFactory) -> None:
+    def test_after_its_approver_edited_the_case_is_refused(
+        self, job: Job, plan: Plan, users: UserFactory
+    ) -> None:
         self.lease(job)
         plan.case.revisions.create(number=2, criteria={}, target_version="2.0.0", edited_by=users("approver"))
         assert "is not approved" in self.call(job)

@@ -14,6 +14,7 @@ from tests.remediation.incident import START, fee, pointers, recalculate, report
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
+
 def test_a_preview_changes_nothing_that_anybody_reads(users: UserFactory) -> None:
     ids = report(20)
     before = pointers(ids)
