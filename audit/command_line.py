@@ -76,7 +76,7 @@ class AmendsCommand(BaseCommand):
 
     _as_json = False
 
-    def answer(self, **options: Any) -> dict[str, Any]:
+    def answer(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Do what was asked for. Amounts in the answer are strings in currency units or whole numbers, never floats."""
         raise NotImplementedError
 
@@ -87,7 +87,9 @@ class AmendsCommand(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.add_argument("--json", action="store_true", dest="as_json", help="Print one JSON object, for scripts.")
+        parser.add_argument(
+            "--json", action="store_true", dest="as_json", help="Print one JSON object, for scripts."
+        )
         if self.changes_something:
             parser.add_argument(
                 "--as",

@@ -9,7 +9,10 @@ class BackofficeConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        for module in ("backoffice.events", "backoffice.privileges"):  # registers event types, and a system check
+        for module in (
+            "backoffice.events",
+            "backoffice.privileges",
+        ):  # registers event types, and a system check
             import_module(module)
 
 

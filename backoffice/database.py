@@ -1,7 +1,7 @@
 """Makes the database: two roles, the schema as the owner, the application's privileges, the people's roles."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import dj_database_url
@@ -36,11 +36,17 @@ class DatabaseAddress:
     def of(cls, url: str) -> "DatabaseAddress":
         parts = urlsplit(url)
         if not parts.username or not parts.path.strip("/"):
-            raise NotPreparable("A database address must name a role and a database: postgresql://role:password@host/database.")
-        return cls(url, unquote(parts.username), unquote(parts.password or ""), unquote(parts.path.strip("/")))
+            raise NotPreparable(
+                "A database address must name a role and a database: postgresql://role:password@host/database."
+            )
+        return cls(
+            url, unquote(parts.username), unquote(parts.password or ""), unquote(parts.path.strip("/"))
+        )
 
 
-def prepare_database(*, owner_url: str, application_url: str, admin_url: str = "", verbosity: int = 0) -> None:
+def prepare_database(
+    *, owner_url: str, application_url: str, admin_url: str = "", verbosity: int = 0
+) -> None:
     """Bring roles, database, schema, privileges and people's roles to what this version of Amends needs.
 
     Safe to repeat. `admin_url`, a superuser's, is needed only where roles or database are still to be made.
@@ -48,7 +54,9 @@ def prepare_database(*, owner_url: str, application_url: str, admin_url: str = "
     """
     owner, application = DatabaseAddress.of(owner_url), DatabaseAddress.of(application_url)
     if owner.role == application.role:
-        raise NotPreparable("DATABASE_URL and DATABASE_OWNER_URL name the same role. The application must not own its tables.")
+        raise NotPreparable(
+            "DATABASE_URL and DATABASE_OWNER_URL name the same role. The application must not own its tables."
+        )
     if owner.database != application.database:
         raise NotPreparable("DATABASE_URL and DATABASE_OWNER_URL name different databases.")
     if admin_url:
@@ -74,26 +82,25 @@ def _make_roles_and_database(admin_url: str, owner: DatabaseAddress, application
     with _connect(admin_url, "DATABASE_ADMIN_URL") as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARATION_LOCK,))
         for address in (owner, application):
-            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (address.role,)).fetchone():
+            if not connection.execute(
+                "SELECT 1 FROM pg_roles WHERE rolname = %s", (address.role,)
+            ).fetchone():
                 connection.execute(
                     SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
                         Identifier(address.role), Literal(address.password)
                     )
                 )
-        exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (owner.database,)).fetchone()
-    if not exists:
-        _make_database(admin_url, owner)
-
-
-def _make_database(admin_url: str, owner: DatabaseAddress) -> None:
     with _connect(admin_url, "DATABASE_ADMIN_URL") as connection:
-        connection.autocommit = True  # a database is not made inside a transaction
-        try:
+        connection.autocommit = (
+            True  # a database is not made inside a transaction; the lock lasts as long as the connection
+        )
+        connection.execute("SELECT pg_advisory_lock(%s)", (_PREPARATION_LOCK,))
+        if not connection.execute(
+            "SELECT 1 FROM pg_database WHERE datname = %s", (owner.database,)
+        ).fetchone():
             connection.execute(
                 SQL("CREATE DATABASE {} OWNER {}").format(Identifier(owner.database), Identifier(owner.role))
             )
-        except psycopg.errors.DuplicateDatabase:
-            return  # another preparation was quicker
 
 
 def _demand_application_role(
@@ -122,8 +129,11 @@ def _demand_application_role(
 
 def _migrate(owner: DatabaseAddress, verbosity: int) -> None:
     """Migrate as the owner, over a connection that exists in this process only where this runs."""
-    settings = dict(dj_database_url.parse(owner.url))
-    settings["OPTIONS"] = {"application_name": "amends prepare_database", **cast(dict[str, Any], settings.get("OPTIONS", {}))}
+    settings: dict[str, Any] = dict(dj_database_url.parse(owner.url))
+    settings["OPTIONS"] = {
+        "application_name": "amends prepare_database",
+        **settings.get("OPTIONS", {}),
+    }
     connections.databases[OWNER_ALIAS] = connections.configure_settings(
         {"default": connections.databases["default"], OWNER_ALIAS: settings}
     )[OWNER_ALIAS]

@@ -28,7 +28,9 @@ def permissions_of(role: str, using: str = "default") -> list[Permission]:
     found = list(stored.filter(viewing | named).select_related("content_type"))
     missing = set(ROLES[role]) - {permission.codename for permission in found}
     if missing:
-        raise UnknownPermission(f"The role {role} names permissions that no model declares: {', '.join(sorted(missing))}.")
+        raise UnknownPermission(
+            f"The role {role} names permissions that no model declares: {', '.join(sorted(missing))}."
+        )
     return found
 
 

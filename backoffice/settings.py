@@ -31,7 +31,9 @@ def _listed(name: str) -> list[str]:
 
 if PRODUCTION:
     _missing = [
-        name for name in ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL") if not os.environ.get(name)
+        name
+        for name in ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL")
+        if not os.environ.get(name)
     ]
     if _missing:
         raise ImproperlyConfigured(f"AMENDS_ENV=production needs {', '.join(_missing)} in the environment.")
@@ -102,11 +104,14 @@ EMBEDDED_BROKER = not os.environ.get("REDIS_URL")
 
 
 def _database(url: str) -> dict[str, Any]:
-    parsed = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    parsed: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
     if parsed["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured(f"Amends needs PostgreSQL, and DATABASE_URL names {parsed['ENGINE']}.")
-    options = {"application_name": os.environ.get("AMENDS_PROCESS", "amends"), "connect_timeout": 10}
-    parsed["OPTIONS"] = options | parsed.get("OPTIONS", {})
+    options: dict[str, Any] = {
+        "application_name": os.environ.get("AMENDS_PROCESS", "amends"),
+        "connect_timeout": 10,
+    }
+    parsed["OPTIONS"] = {**options, **parsed.get("OPTIONS", {})}
     return parsed
 
 
@@ -154,8 +159,12 @@ AMENDS_CALCULATORS = _listed("AMENDS_CALCULATORS") or ["transactions.calculators
 # The job engine. A plan's chunk is frozen at so many rows; a lease that is not renewed for so long is taken back.
 AMENDS_PLAN_CHUNK_ROWS = int(os.environ.get("AMENDS_PLAN_CHUNK_ROWS", "10000"))
 AMENDS_LEASE_SECONDS = int(os.environ.get("AMENDS_LEASE_SECONDS", "30"))
-AMENDS_MOST_RINGS = 8  # messages sent for one job at a time: no more than there are worker processes to hear them
-AMENDS_CHECK_ROWS_BEFORE_APPLY = 50_000  # plans up to this size are hashed anew as a whole before the first chunk
+AMENDS_MOST_RINGS = (
+    8  # messages sent for one job at a time: no more than there are worker processes to hear them
+)
+AMENDS_CHECK_ROWS_BEFORE_APPLY = (
+    50_000  # plans up to this size are hashed anew as a whole before the first chunk
+)
 # How many people must approve; see remediation.policy.Policy.
 AMENDS_APPROVAL_POLICY: dict[str, int] = {}
 
@@ -241,7 +250,11 @@ LOGGING = {
             "()": structlog.stdlib.ProcessorFormatter,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *([structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()] if PRODUCTION else []),
+                *(
+                    [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+                    if PRODUCTION
+                    else []
+                ),
                 *([] if PRODUCTION else [structlog.dev.ConsoleRenderer(colors=False)]),
             ],
             "foreign_pre_chain": _BEFORE_RENDERING,

@@ -134,7 +134,11 @@ def users() -> UserFactory:
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real data. Skips, saying so, only where it is absent."""
-    folder = Path(os.environ.get("AMENDS_TEST_DATA") or settings.BASE_DIR.parent / "shared" / "data").resolve()
+    folder = Path(
+        os.environ.get("AMENDS_TEST_DATA") or settings.BASE_DIR.parent / "shared" / "data"
+    ).resolve()
     if not folder.is_dir():
-        pytest.skip(f"The real data is not here: there is no folder {folder}. AMENDS_TEST_DATA can name another.")
+        pytest.skip(
+            f"The real data is not here: there is no folder {folder}. AMENDS_TEST_DATA can name another."
+        )
     return folder

@@ -59,7 +59,9 @@ def make_template() -> str:
             _drop(admin, unfinished)
             _make_owned(admin, unfinished)
             _prepare(unfinished)
-            admin.execute(SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(unfinished), Identifier(name)))
+            admin.execute(
+                SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(unfinished), Identifier(name))
+            )
     return name
 
 
@@ -72,7 +74,9 @@ def copy_template(template: str, name: str = TEST_DATABASE) -> None:
     with TEST_HOME.locked("template.lock"), administration() as admin:
         _drop(admin, name)
         admin.execute(
-            SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(Identifier(name), Identifier(template), Identifier(owner))
+            SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
+                Identifier(name), Identifier(template), Identifier(owner)
+            )
         )
     with psycopg.connect(with_database(OWNER_URL, name)) as connection:
         grant_on_database(connection, name, app)
@@ -121,7 +125,9 @@ def _make_owned(admin: "psycopg.Connection[Any]", name: str) -> None:
 
 
 def _drop_old_templates(admin: "psycopg.Connection[Any]") -> None:
-    for (name,) in admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'amends\\_template\\_%'").fetchall():
+    for (name,) in admin.execute(
+        "SELECT datname FROM pg_database WHERE datname LIKE 'amends\\_template\\_%'"
+    ).fetchall():
         _drop(admin, name)
 
 

@@ -70,7 +70,9 @@ class WorkerProcess:
             self.kill()
 
 
-def start_worker(folder: Path, number: int, *, concurrency: int, environment: dict[str, str]) -> WorkerProcess:
+def start_worker(
+    folder: Path, number: int, *, concurrency: int, environment: dict[str, str]
+) -> WorkerProcess:
     """A worker on the test's database and broker, with `environment` added. Does not wait for it to be ready."""
     name = f"test-{os.getpid()}-{number}-{time.monotonic_ns()}@localhost"
     log = folder / f"worker-{number}.log"

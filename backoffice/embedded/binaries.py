@@ -101,7 +101,9 @@ def _package_folder(name: str) -> Path | None:
 def _version(program: Path) -> int | None:
     """The major version that a program says it is; None where it cannot be run here."""
     try:
-        answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)
+        answer = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r"(?:PostgreSQL\) |v=)(\d+)", answer.stdout)

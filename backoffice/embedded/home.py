@@ -31,6 +31,16 @@ class UnsafeDirectory(RuntimeError):
     """The folder that sockets would go to belongs to somebody else, or others may write to it."""
 
 
+def demand_private_folder(folder: Path) -> None:
+    """Raise `UnsafeDirectory` unless it is a real folder that only this user, or for root an account chosen by root, may enter."""
+    found = folder.lstat()
+    ours = found.st_uid == os.getuid() or os.getuid() == 0
+    if not stat.S_ISDIR(found.st_mode) or not ours or found.st_mode & 0o077:
+        raise UnsafeDirectory(
+            f"{folder} is not a private folder of this user. Remove it, or set AMENDS_HOME to another path."
+        )
+
+
 @dataclass(frozen=True)
 class Credentials:
     """Random secrets of one home, kept in a file that only its user may read."""
@@ -91,14 +101,11 @@ class Home:
         """Make the home's folders. Raises `UnsafeDirectory` where the sockets' folder is not ours alone."""
         for directory in (self.path, self.logs):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        inside = self.sockets.parent == self.path
+        if inside and self.sockets.is_symlink() and not self.sockets.exists():
+            self.sockets.unlink()  # led to a folder of PostgreSQL's own account that is gone
         self.sockets.mkdir(mode=0o700, exist_ok=True)
-        found = self.sockets.lstat()
-        # Where PostgreSQL runs as another user, the folder was given to that user by us, who then are root.
-        ours = found.st_uid == os.getuid() or os.getuid() == 0
-        if not stat.S_ISDIR(found.st_mode) or not ours or found.st_mode & 0o077:
-            raise UnsafeDirectory(
-                f"{self.sockets} is not a private folder of this user. Remove it, or set AMENDS_HOME to a shorter path."
-            )
+        demand_private_folder(self.sockets.resolve() if inside else self.sockets)
 
     @contextmanager
     def locked(self, name: str = "home.lock") -> Iterator[None]:

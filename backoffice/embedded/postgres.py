@@ -16,7 +16,7 @@ import psutil
 import psycopg
 
 from backoffice.embedded.binaries import PostgresBinaries, postgres_binaries
-from backoffice.embedded.home import ADMIN_ROLE, POSTGRES_PORT, Home
+from backoffice.embedded.home import ADMIN_ROLE, POSTGRES_PORT, Home, demand_private_folder
 from backoffice.embedded.process_file import stop_process
 from backoffice.embedded.service_user import NobodyToRunAs, ServiceUser, service_user
 
@@ -79,13 +79,17 @@ class EmbeddedPostgres:
         if not (self._data / "PG_VERSION").exists():
             self._make_cluster()
         self._write_settings()
-        self._user.give(self._home.sockets)
+        self._user.give(self._socket_folder)
         self._user.give(self._log_folder)
         start_log = self._log_folder / "postgresql-start.log"
         done = self._pg_ctl("start", "--wait", f"--timeout={_START_SECONDS}", f"--log={start_log}")
         if done.returncode != 0:
-            ending = start_log.read_text(encoding="utf-8", errors="replace")[-2000:] if start_log.exists() else ""
-            raise PostgresFailed(f"PostgreSQL did not start:\n{done.stdout}\n{start_log} ends with:\n{ending}")
+            ending = (
+                start_log.read_text(encoding="utf-8", errors="replace")[-2000:] if start_log.exists() else ""
+            )
+            raise PostgresFailed(
+                f"PostgreSQL did not start:\n{done.stdout}\n{start_log} ends with:\n{ending}"
+            )
 
     def stop(self) -> bool:
         """Stop it, ending its connections; call with the home's lock held. Says whether it ran."""
@@ -110,6 +114,22 @@ class EmbeddedPostgres:
         return self._own_folder(Path("/var/tmp") / f"amends-{digest}") / "postgres"  # noqa: S108 (made 0700, ours)
 
     @cached_property
+    def _socket_folder(self) -> Path:
+        """Where PostgreSQL puts its socket. Clients always look in the home's folder: that may lead to this one."""
+        there = self._home.sockets
+        if (
+            self._user.account is None
+            or there.parent != self._home.path
+            or self._user.reaches(self._home.path)
+        ):
+            return there
+        folder = self._own_folder(self._data.parent / "run")
+        if not there.is_symlink():
+            shutil.rmtree(there)
+            there.symlink_to(folder)
+        return folder
+
+    @cached_property
     def _log_folder(self) -> Path:
         if self._data.parent == self._home.path:
             folder = self._home.logs / "postgresql"
@@ -126,9 +146,12 @@ class EmbeddedPostgres:
 
     def _own_folder(self, folder: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
+        demand_private_folder(folder)
         self._user.give(folder)
         if not self._user.reaches(folder):
-            raise NobodyToRunAs(f"The user {self._user.account} cannot enter {folder}, and root may not run PostgreSQL.")
+            raise NobodyToRunAs(
+                f"The user {self._user.account} cannot enter {folder}, and root may not run PostgreSQL."
+            )
         return folder
 
     def _environment(self) -> dict[str, str]:
@@ -181,7 +204,7 @@ class EmbeddedPostgres:
     def _write_settings(self) -> None:
         """What differs from PostgreSQL's defaults, in a file of its own that is written anew at every start."""
         folders = {
-            "unix_socket_directories": str(self._home.sockets),
+            "unix_socket_directories": str(self._socket_folder),
             "log_directory": str(self._log_folder),
         }
         quoted = {name: value.replace("'", "''") for name, value in (_SETTINGS | folders).items()}
@@ -196,7 +219,9 @@ class EmbeddedPostgres:
                 opened.write(include)
 
     def _pg_ctl(self, *words: str) -> CompletedProcess[str]:
-        return self._user.run([self._binaries.folder / "pg_ctl", f"--pgdata={self._data}", *words], self._environment())
+        return self._user.run(
+            [self._binaries.folder / "pg_ctl", f"--pgdata={self._data}", *words], self._environment()
+        )
 
     def _postmaster(self) -> psutil.Process | None:
         """The cluster's main process, if the one that its pid file names is alive and really is it."""

@@ -22,7 +22,9 @@ class ProcessFile:
         """Remember a process, by default this one. Raises `psutil.NoSuchProcess` where it is gone already."""
         process = psutil.Process(process_id)
         unfinished = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps({"pid": process.pid, "started": process.create_time()}), encoding="utf-8")
+        unfinished.write_text(
+            json.dumps({"pid": process.pid, "started": process.create_time()}), encoding="utf-8"
+        )
         unfinished.rename(self.path)
 
     def running(self) -> psutil.Process | None:
@@ -50,7 +52,7 @@ def stop_process(process: psutil.Process, patience_seconds: float) -> None:
         process.terminate()
         if not _wait_until_gone(process, patience_seconds):
             process.kill()
-            _wait_until_gone(process, patience_seconds=10)
+            _wait_until_gone(process, seconds=10)
     except psutil.NoSuchProcess:
         return
 

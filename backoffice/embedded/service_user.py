@@ -74,7 +74,9 @@ def service_user(forced: str = "") -> ServiceUser:
 
 def _namespaces_work() -> bool:
     try:
-        tried = subprocess.run(["unshare", "--user", "--", "true"], capture_output=True, timeout=10, check=False)
+        tried = subprocess.run(
+            ["unshare", "--user", "--", "true"], capture_output=True, timeout=10, check=False
+        )
     except (OSError, subprocess.SubprocessError):
         return False
     return tried.returncode == 0

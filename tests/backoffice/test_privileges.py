@@ -114,7 +114,9 @@ def test_sessions_and_personal_data_can_be_deleted() -> None:
         "sessions.Session",
         "transactions.PersonalData",
     }
-    assert {label for label, granted in TABLES.items() if granted == INSERT_AND_DELETE} == {"auth.User_groups"}
+    assert {label for label, granted in TABLES.items() if granted == INSERT_AND_DELETE} == {
+        "auth.User_groups"
+    }
 
 
 def test_a_function_with_the_owners_rights_is_not_the_applications_unless_named(

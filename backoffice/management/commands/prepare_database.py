@@ -17,7 +17,9 @@ class Command(AmendsCommand):
     def answer(self, *, verbosity: int, **_: Any) -> dict[str, Any]:
         urls = preparation_urls()
         if urls is None:
-            raise Refused("Set DATABASE_OWNER_URL: the schema is made by the role that owns it, not by the application's.")
+            raise Refused(
+                "Set DATABASE_OWNER_URL: the schema is made by the role that owns it, not by the application's."
+            )
         try:
             prepare_database(
                 owner_url=urls.owner,

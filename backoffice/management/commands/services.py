@@ -35,7 +35,10 @@ class Command(AmendsCommand):
         done: dict[str, Any] = dict(embedded().up())
         urls = preparation_urls()
         if urls is None:
-            return done | {"prepared": False, "why": "DATABASE_OWNER_URL is not set: prepare_database was not run"}
+            return done | {
+                "prepared": False,
+                "why": "DATABASE_OWNER_URL is not set: prepare_database was not run",
+            }
         prepare_database(owner_url=urls.owner, application_url=urls.application, admin_url=urls.admin)
         return done | {"prepared": True}
 
@@ -46,6 +49,6 @@ class Command(AmendsCommand):
 def workers_alive() -> int:
     """How many workers answer a ping within a second; 0 where the broker does not answer either."""
     try:
-        return len(app.control.ping(timeout=1.0))
+        return len(app.control.ping(timeout=1.0) or ())
     except kombu.exceptions.OperationalError:
         return 0
