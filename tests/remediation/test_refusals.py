@@ -25,6 +25,7 @@ from remediation.scan import OtherCalculatorCode
 from tests.conftest import UserFactory
 from tests.remediation.driving import SELECTION, applied, approved, digest, opened, previewed
 from tests.remediation.incident import report, totals
+from tests.remediation.tampering import tamper
 from transactions.calculating import TargetWithoutCode
 from transactions.selection import InvalidSelection, Selection
 
@@ -266,18 +267,3 @@ def test_an_unknown_calculator_of_the_selection_is_refused(engineer: User) -> No
     with pytest.raises(InvalidSelection):
         open_case(Selection("nothing"), "1.0.0", reason="x", acting_user=engineer)
     assert SELECTION.to_criteria() == {"calculator": "fee", "services": ["payments"], "versions": ["1.0.0"]}
-
-
-def tamper(owner, statement: str) -> None:  # type: ignore[no-untyped-def]
-    """Change rows as only the database's owner can, past the triggers that stop even the owner's mistakes."""
-    with owner.cursor() as cursor:
-        cursor.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^(transactions|remediation)_'"
-        )
-        tables = [name for (name,) in cursor.fetchall()]
-        for table in tables:
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        cursor.execute(statement)
-        assert cursor.rowcount > 0
-        for table in tables:
-            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
