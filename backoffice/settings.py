@@ -137,7 +137,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for as long as it takes
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
-    "socket_timeout": 5,
+    "socket_timeout": 3,  # longer than the second that a worker waits for a message at a time
     "retry_on_timeout": False,
     # kombu would retry a publish for minutes otherwise, with a person's request waiting behind it.
     "max_retries": 0,

@@ -18,6 +18,7 @@ from backoffice.supervisor import STOP_SECONDS, Child
 
 _PORTS_TO_TRY = 50
 _WEB_SECONDS = 30
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Command(AmendsCommand):
@@ -30,7 +31,8 @@ class Command(AmendsCommand):
         )
 
     def answer(self, *, no_serve: bool, workers: int, **_: Any) -> dict[str, Any]:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends in the same way as Ctrl-C
+        for number in _ENDING:
+            signal.signal(number, signal.default_int_handler)  # all end in the same way as Ctrl-C
         settings.HOME.make_directories()
         supervise = Child(
             "supervisor",
@@ -48,8 +50,8 @@ class Command(AmendsCommand):
         except KeyboardInterrupt:
             self.say("\nStopping …")
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave something running
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave something running
             supervise.ask_to_stop()
             supervise.wait_stopped(time.monotonic() + STOP_SECONDS + 10)
             if ours:
