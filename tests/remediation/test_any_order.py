@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from remediation.models import Plan
@@ -136,6 +136,7 @@ STEPS = st.one_of(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+@example(steps=[("correct",), ("report", 0, 5, False), ("revert",)])
 @given(steps=st.lists(STEPS, min_size=1, max_size=12))
 def test_every_transaction_stands_where_the_log_says(
     users: UserFactory, steps: list[tuple[object, ...]]
