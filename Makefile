@@ -38,7 +38,7 @@ check: setup ## Formatting, lint, types, import floors, migrations, deployment c
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
-	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@AMENDS_ENV=production SECRET_KEY=$$($(BIN)/python -c "import secrets; print(secrets.token_urlsafe(64))") \
 		ALLOWED_HOSTS=amends.example DATABASE_URL=postgresql://unused/unused REDIS_URL=redis://unused \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING

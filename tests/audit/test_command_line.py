@@ -59,7 +59,9 @@ def test_json_is_one_object_and_nothing_else_on_stdout(
     assert run("--as", name)[:2] == (0, f"who: {name}\nin a request: True\n")
 
 
-def test_a_refusal_ends_with_1_and_its_reason(db: None, users: UserFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_ends_with_1_and_its_reason(
+    db: None, users: UserFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AMENDS_PASSWORD", PASSWORD)
     name = users("engineer").username
     assert run("--as", name, "--refuse") == (1, "", "Refused: Not today.\n")

@@ -41,7 +41,9 @@ def test_a_user_is_made_with_role_password_and_an_audit_entry(db: None) -> None:
     assert entry.request_id != ""
 
 
-def test_asking_again_changes_nothing_not_even_the_password(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asking_again_changes_nothing_not_even_the_password(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create("ann", "--role", "engineer")
     monkeypatch.setenv("AMENDS_PASSWORD", "another-good-secret-8")
     assert create("ann", "--role", "engineer")["created"] is False

@@ -65,9 +65,13 @@ def test_preparing_again_changes_nothing(committed_db: None) -> None:
     assert len(before) > len(TABLES)
 
 
-def test_preparing_again_takes_back_what_was_granted_by_hand(owner_connection: "psycopg.Connection[Any]") -> None:
+def test_preparing_again_takes_back_what_was_granted_by_hand(
+    owner_connection: "psycopg.Connection[Any]",
+) -> None:
     before = state()
-    owner_connection.execute("GRANT ALL ON transactions_currentcalculation, audit_auditentry TO PUBLIC, amends_app")
+    owner_connection.execute(
+        "GRANT ALL ON transactions_currentcalculation, audit_auditentry TO PUBLIC, amends_app"
+    )
     owner_connection.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC")
     assert state() != before
     assert prepare().returncode == 0
@@ -118,7 +122,8 @@ def test_a_new_database_is_made_from_nothing() -> None:
     name = f"amends_test_fresh_{os.getpid()}"
     try:
         done = prepare(
-            DATABASE_URL=with_database(os.environ["DATABASE_URL"], name), DATABASE_OWNER_URL=with_database(OWNER_URL, name)
+            DATABASE_URL=with_database(os.environ["DATABASE_URL"], name),
+            DATABASE_OWNER_URL=with_database(OWNER_URL, name),
         )
         assert done.returncode == 0, done.stderr
         with psycopg.connect(with_database(os.environ["DATABASE_URL"], name)) as connection:
