@@ -8,3 +8,12 @@ class UserCreatedData(EventData, frozen=True):
 
 
 USER_CREATED = register_event("user.created", "{actor} created the user {subject}", UserCreatedData)
+
+
+class UserChangedData(EventData, frozen=True):
+    role: str
+    active: bool
+    fields: list[str]
+
+
+USER_CHANGED = register_event("user.changed", "{actor} changed the account of {subject}", UserChangedData)

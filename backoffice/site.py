@@ -1,9 +1,74 @@
-"""The one site that all pages belong to."""
+"""The one site that all pages belong to, and its first page: what needs you."""
+
+from collections.abc import Callable
+from typing import Any
 
 from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, URLResolver, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+HomePart = Callable[[HttpRequest], dict[str, Any]]
+"""What one part of the first page shows: the context of its template."""
+
+NAVIGATION = (
+    ("Cases", "remediation_case"),
+    ("Plans", "remediation_plan"),
+    ("Jobs", "remediation_job"),
+    ("Transactions", "transactions_transaction"),
+    ("Stores", "transactions_store"),
+    ("Releases", "transactions_release"),
+    ("Trail", "audit_auditentry"),
+    ("People", "auth_user"),
+)
 
 
 class AmendsAdminSite(admin.AdminSite):
     site_header = "Amends"
     site_title = "Amends"
-    index_title = "What went wrong, and what was done about it"
+    index_title = "What needs you"
+    enable_nav_sidebar = False
+    site_url = None
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        # Parts of the first page by the name of their template; modules of pages add theirs when they are loaded.
+        self._home_parts: dict[str, HomePart] = {}
+
+    def add_home_part(self, name: str, part: HomePart) -> None:
+        """Show `part` on the first page, by the template “backoffice/<name>.html”, and alone at “home/<name>/” for pages that are open."""
+        self._home_parts[name] = part
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:  # type: ignore[override]
+        part = self.admin_view(never_cache(require_safe(self.home_part)))
+        return [path("home/<slug:name>/", part, name="home_part"), *super().get_urls()]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return super().each_context(request) | {"navigation": self._navigation(request)}
+
+    def _navigation(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The lists that the reader may see, and which of them the page at hand belongs to."""
+        shown = []
+        for label, name in NAVIGATION:
+            app, _, model = name.partition("_")
+            try:
+                url = reverse(f"admin:{name}_changelist")
+            except NoReverseMatch:
+                continue
+            if request.user.has_perm(f"{app}.view_{model}"):
+                shown.append({"label": label, "url": url, "current": request.path.startswith(url)})
+        return shown
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context: dict[str, Any] = {}
+        for part in self._home_parts.values():
+            context |= part(request)
+        return super().index(request, context | (extra_context or {}))
+
+    def home_part(self, request: HttpRequest, name: str) -> HttpResponse:
+        """One part of the first page alone."""
+        if name not in self._home_parts:
+            raise Http404(f"The first page has no part “{name}”.")
+        return TemplateResponse(request, f"backoffice/{name}.html", self._home_parts[name](request))

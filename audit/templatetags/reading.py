@@ -1,0 +1,43 @@
+"""How times, names and stored data are written for people."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+@register.filter
+def moment(at: datetime | None) -> str | SafeString:
+    """A time to the second, in UTC and saying so; "" for None."""
+    if at is None:
+        return ""
+    return format_html('<time datetime="{}">{} UTC</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}")
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    """Stored data on several lines, as a person can read it."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+@register.filter
+def page_of(subject: Any) -> str:
+    """The address of a thing's own page, "" where it has none."""
+    try:
+        return reverse(
+            f"admin:{subject._meta.app_label}_{subject._meta.model_name}_change", args=[subject.pk]
+        )
+    except NoReverseMatch:
+        return ""
+
+
+@register.filter
+def hexadecimal(value: bytes | memoryview | None) -> str:
+    """Octets as hexadecimal digits; "" for None."""
+    return bytes(value).hex() if value is not None else ""

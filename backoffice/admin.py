@@ -1,0 +1,95 @@
+"""People's accounts, for administrators. What is done here stands in the trail.
+
+Roles and what they may do are code (`backoffice/roles.py`), so that groups can be looked at and given to people, but not changed. Nobody
+makes themselves or others a superuser here, and nobody is deleted: who leaves is made inactive.
+"""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+
+import backoffice.what_needs_you  # noqa: F401 (adds its parts to the first page)
+from audit.trail import record
+from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserCreatedData
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):
+    list_display = ("username", "first_name", "last_name", "is_active", "last_login")
+    list_filter = ("groups", "is_active")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Role", {"fields": ("is_active", "is_staff", "groups")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (
+            None,
+            {"classes": ("wide",), "fields": ("username", "password1", "password2", "is_staff", "groups")},
+        ),
+    )
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
+    actions = None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        # A superuser's account is for whoever runs the machine: an administrator who could set its password would be one.
+        people = super().get_queryset(request)
+        return people if getattr(request.user, "is_superuser", False) else people.filter(is_superuser=False)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        with transaction.atomic():
+            return super().user_change_password(request, id, form_url)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        record(USER_CREATED, obj, UserCreatedData(role=_roles(obj)), actor=_acting(request))
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        fields = (
+            message[0].get("changed", {}).get("fields", ["password"])
+            if isinstance(message, list) and message
+            else ["password"]
+        )
+        record(
+            USER_CHANGED,
+            obj,
+            UserChangedData(role=_roles(obj), active=obj.is_active, fields=[str(name) for name in fields]),
+            actor=_acting(request),
+        )
+        return super().log_change(request, obj, message)
+
+
+@admin.register(Group)
+class RoleAdmin(GroupAdmin):
+    actions = None
+    list_display: ClassVar = ("name",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _roles(person: User) -> str:
+    return ", ".join(person.groups.order_by("name").values_list("name", flat=True))
+
+
+def _acting(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user

@@ -1,0 +1,58 @@
+"""What needs the reader, for the first page: plans that wait for somebody, and jobs that run."""
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from backoffice.site import AmendsAdminSite
+from remediation.admin.plan_summary import plan_change_in_words
+from remediation.admin.progress import jobs_at_work
+from remediation.approval import why_not_decide
+from remediation.models import Job, Plan
+
+MOST_SHOWN = 20
+"""Plans and jobs on the first page; their lists show all."""
+
+
+def running_jobs(request: HttpRequest) -> dict[str, Any]:
+    """Jobs that run now, with their progress."""
+    if not request.user.has_perm("remediation.view_job"):
+        return {}
+    jobs = list(
+        Job.objects.filter(status=Job.Status.RUNNING).select_related("case", "requested_by")[:MOST_SHOWN]
+    )
+    return {"running": jobs_at_work(jobs)}
+
+
+def waiting_plans(request: HttpRequest) -> dict[str, Any]:
+    """Plans that wait for a decision, told from those that wait for an engineer; and whether the reader may do it."""
+    if not request.user.has_perm("remediation.view_plan"):
+        return {}
+    plans = list(
+        Plan.objects.filter(status__in=(Plan.Status.READY, Plan.Status.APPROVED)).select_related(
+            "case", "requested_by"
+        )[:MOST_SHOWN]
+    )
+    may_approve = request.user.has_perm("remediation.approve_plan")
+    return {
+        "to_decide": [
+            {
+                "plan": plan,
+                "money": plan_change_in_words(plan),
+                "yours": may_approve and not why_not_decide(plan, request.user),
+            }
+            for plan in plans
+            if plan.status == Plan.Status.READY
+        ],
+        "to_apply": [
+            {"plan": plan, "money": plan_change_in_words(plan), "yours": request.user.has_perm("remediation.apply_plan")}
+            for plan in plans
+            if plan.status == Plan.Status.APPROVED
+        ],
+    }
+
+
+site = cast("AmendsAdminSite", admin.site)
+site.add_home_part("waiting_plans", waiting_plans)
+site.add_home_part("running_jobs", running_jobs)

@@ -1,0 +1,202 @@
+"""A case's page: how far it is, what was looked at, its plans, what verification found, and the buttons to go on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from audit.errors import Refused
+from audit.templatetags.reading import moment
+from remediation.admin.actions import ActingAdmin, Action
+from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
+from remediation.admin.progress import Applied, applied_by
+from remediation.admin.stage import Outlook, outlooks_of
+from remediation.lifecycle import APPLIED_PLAN, OPEN_PLAN
+from remediation.models import Case, CaseRevision, Job, Plan
+from remediation.preview import request_preview
+from remediation.revert import request_revert
+from remediation.verification import CLASSES
+from remediation.verify import start_verify
+
+LATEST_JOBS = 10
+
+_CRITERIA = {
+    "calculator": "calculator",
+    "services": "services",
+    "versions": "releases",
+    "calculated_from": "calculated from",
+    "calculated_before": "calculated before",
+    "occurred_from": "occurred from",
+    "occurred_before": "occurred before",
+    "stores": "stores",
+    "countries": "countries",
+    "currencies": "currencies",
+}
+
+
+class ChangedMeanwhile(Refused):
+    """A button was pressed on a page that shows what is not so any more."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Transactions that a verification found alike: how many, and what the target calculator would add to their totals."""
+
+    name: str
+    meaning: str
+    rows: int
+    money: list[Sum]
+
+
+@dataclass(frozen=True)
+class Revertible:
+    """What can be taken back: a plan, what its job did, and by how much taking it back changes totals, in words."""
+
+    plan: Plan
+    applied: Applied
+    back_in_words: str
+
+
+@admin.register(Case)
+class CaseAdmin(ActingAdmin):
+    list_display = ("name", "incident", "stage", "opened_by", "opened")
+    list_select_related = ("opened_by",)
+
+    @admin.display(description="case")
+    def name(self, case: Case) -> str:
+        return f"Case {case.pk}"
+
+    @admin.display(description="stage")
+    def stage(self, case: Case) -> str:
+        outlook: Outlook = case.__dict__["outlook"]
+        return outlook.stage.label
+
+    @admin.display(description="opened")
+    def opened(self, case: Case) -> str:
+        return moment(case.opened_at)
+
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
+        outlooks = outlooks_of(rows)
+        for case in rows:
+            case.__dict__["outlook"] = outlooks[case.pk]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("opened_by")
+
+    def buttons(self) -> dict[str, Action]:
+        return {"preview": press_preview, "verify": press_verify, "revert": press_revert}
+
+    def others_concerned(self, subject: Case) -> list[Any]:
+        return [subject, *subject.plans.defer("manifest"), *subject.jobs.defer("result")]
+
+    def page_context(self, request: HttpRequest, subject: Case) -> dict[str, Any]:
+        plans = list(subject.plans.select_related("requested_by", "source_plan"))
+        verification = subject.jobs.filter(kind=Job.Kind.VERIFY).select_related("requested_by").first()
+        revision = subject.revisions.select_related("edited_by").latest("number")
+        return super().page_context(request, subject) | {
+            "outlook": outlooks_of([subject])[subject.pk],
+            "revision": revision,
+            "criteria": _criteria(revision),
+            "plans": plans,
+            "plans_and_change": [(plan, plan_change_in_words(plan)) for plan in plans],
+            "open_plan": next((plan for plan in plans if plan.status in OPEN_PLAN), None),
+            "in_scope": next(
+                (plan.manifest["scanned"] for plan in plans if plan.manifest and plan.kind == "apply"), None
+            ),
+            "verification": verification,
+            "classes": _classes(verification),
+            "revertible": _revertible(plans),
+            "jobs": list(subject.jobs.select_related("requested_by").defer("result")[:LATEST_JOBS]),
+            "may_preview": request.user.has_perm("remediation.preview_plan"),
+            "may_verify": request.user.has_perm("remediation.verify_case"),
+        }
+
+
+def _criteria(revision: CaseRevision) -> list[tuple[str, str]]:
+    return [
+        (label, ", ".join(value) if isinstance(value, list) else str(value))
+        for name, label in _CRITERIA.items()
+        if (value := revision.criteria.get(name))
+    ]
+
+
+def _classes(verification: Job | None) -> list[ClassRow]:
+    if verification is None or verification.result is None:
+        return []
+    return [
+        ClassRow(
+            name.replace("_", " "),
+            CLASSES[name],
+            found["rows"],
+            [each for each in sums(found["money"]) if each.amount],
+        )
+        for name, found in verification.result["classes"].items()
+        if found["rows"] or name in ("matches", "differs")
+    ]
+
+
+def _revertible(plans: list[Plan]) -> Revertible | None:
+    """The newest applied plan that nothing has taken back; the same choice as `request_revert` makes, reverts included."""
+    applied = [plan for plan in plans if plan.status in APPLIED_PLAN]
+    taken_back = {plan.source_plan_id for plan in applied}
+    source = next((plan for plan in applied if plan.pk not in taken_back), None)
+    job = source.jobs.filter(kind=Job.Kind.APPLY).first() if source else None
+    if source is None or job is None:
+        return None
+    done = applied_by(job)
+    back = {key: -amount for key, amount in done.money.items()}
+    return Revertible(source, done, change_in_words(back))
+
+
+def _insist_standing(request: HttpRequest, case: Case) -> None:
+    """The open plan must be the one that the page showed. Raises `ChangedMeanwhile`: nobody is to push aside a plan they never saw."""
+    standing = Plan.objects.filter(case=case, status__in=OPEN_PLAN).only("pk", "kind").first()
+    shown = request.POST.get("standing", "")
+    if (str(standing.pk) if standing else "") != shown:
+        now = f"{standing} is open now" if standing else "the plan that was open is so no more"
+        raise ChangedMeanwhile(
+            f"The case is not as your page showed it: {now}. Nothing was done; look again."
+        )
+
+
+def press_preview(request: HttpRequest, case: Case, acting_user: User) -> Plan:
+    """Preview the case, again where a plan is open."""
+    _insist_standing(request, case)
+    plan = request_preview(case, acting_user=acting_user, again=True)
+    if plan.kind == Plan.Kind.APPLY:
+        messages.success(request, f"{plan} is being previewed. It changes nothing.")
+    else:
+        messages.info(request, f"{plan} is open: it has to be decided or replaced before the case is previewed again.")
+    return plan
+
+
+def press_verify(request: HttpRequest, case: Case, acting_user: User) -> Job:
+    """Verify the case, or lead to the verification that runs."""
+    job = start_verify(case, acting_user=acting_user)
+    if job.requested_by_id == acting_user.pk:
+        messages.success(request, f"{case} is being verified. It changes nothing.")
+    else:
+        messages.info(
+            request,
+            f"{job.requested_by} asked for this verification already, at {job.requested_at:%H:%M:%S} UTC.",
+        )
+    return job
+
+
+def press_revert(request: HttpRequest, case: Case, acting_user: User) -> Plan:
+    """Plan to take back the plan that the form names; somebody else has to approve that again."""
+    _insist_standing(request, case)
+    named = request.POST.get("plan", "")
+    source = case.plans.filter(pk=int(named)).first() if named.isdigit() and len(named) < 19 else None
+    if source is None:
+        raise ChangedMeanwhile(f"{case} has no such plan to take back.")
+    plan = request_revert(
+        case, acting_user=acting_user, reason=request.POST.get("reason", "").strip(), plan=source, again=True
+    )
+    messages.success(
+        request, f"{plan} is being prepared. It changes nothing until it is approved and applied."
+    )
+    return plan

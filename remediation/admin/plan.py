@@ -1,0 +1,154 @@
+"""A plan's page: what would change, who decides, and the buttons to decide and to apply."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+
+from audit.models import AuditEntry
+from audit.permission import demand
+from audit.templatetags.reading import moment
+from remediation.admin.actions import ActingAdmin, Action
+from remediation.admin.plan_rows import plan_rows_view
+from remediation.admin.plan_summary import (
+    cause_rows,
+    corrections_in_words,
+    money_rows,
+    plan_change_in_words,
+    totals,
+    why_not_fresh,
+)
+from remediation.admin.progress import applied_by
+from remediation.apply import start_apply
+from remediation.approval import approve, reject, valid_approvals, why_not_decide
+from remediation.models import Job, Outcome, Plan
+from transactions.templatetags.money import count
+
+
+@admin.register(Plan)
+class PlanAdmin(ActingAdmin):
+    list_display = ("name", "case", "status", "corrections", "money_change", "requested_by", "requested")
+    list_select_related = ("case", "requested_by")
+    list_filter = ("status", "kind")
+    lookups: ClassVar = frozenset({"status__exact", "kind__exact", "case", "case__id__exact"})
+
+    @admin.display(description="plan")
+    def name(self, plan: Plan) -> str:
+        return str(plan)
+
+    @admin.display(description="corrections")
+    def corrections(self, plan: Plan) -> str:
+        return count(plan.manifest["proposed"] if plan.manifest else None)
+
+    @admin.display(description="change of totals")
+    def money_change(self, plan: Plan) -> str:
+        return plan_change_in_words(plan)
+
+    @admin.display(description="asked for")
+    def requested(self, plan: Plan) -> str:
+        return moment(plan.requested_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("case", "revision", "requested_by", "source_plan")
+
+    def own_urls(self) -> list[URLPattern]:
+        rows = self.admin_site.admin_view(plan_rows_view(self))
+        return [*super().own_urls(), path("<int:pk>/rows/", rows, name="remediation_plan_rows")]
+
+    def buttons(self) -> dict[str, Action]:
+        return {"approve": press_approve, "reject": press_reject, "apply": press_apply}
+
+    def others_concerned(self, subject: Plan) -> list[Any]:
+        return [subject, *subject.jobs.all(), subject.case]
+
+    def page_context(self, request: HttpRequest, subject: Plan) -> dict[str, Any]:
+        found = totals(subject)
+        jobs = list(subject.jobs.select_related("requested_by"))
+        apply_job = next((job for job in jobs if job.kind == Job.Kind.APPLY), None)
+        preview_job = next((job for job in jobs if job.kind == Job.Kind.PREVIEW), None)
+        return super().page_context(request, subject) | {
+            "totals": found,
+            "money": money_rows(found),
+            "causes": cause_rows(subject),
+            "jobs": jobs,
+            "preview_job": preview_job,
+            "apply_job": apply_job,
+            "applied": applied_by(apply_job) if apply_job else None,
+            "has_failed": preview_job is not None
+            and Outcome.objects.filter(job=preview_job, kind=Outcome.Kind.FAILED).exists(),
+            "approvals": list(subject.approvals.select_related("decided_by")),
+            "valid_approvals": valid_approvals(subject) if subject.digest else 0,
+            "corrections_in_words": corrections_in_words(subject),
+            "why_not_decide": _why_not_decide(subject, request.user),
+            "why_not_fresh": why_not_fresh(subject)
+            if subject.status in (Plan.Status.READY, Plan.Status.APPROVED)
+            else "",
+            "may_apply": request.user.has_perm("remediation.apply_plan"),
+        }
+
+
+def _why_not_decide(plan: Plan, user: Any) -> str:
+    """Why the reader gets no buttons to decide, the permission and an earlier decision of theirs included."""
+    if plan.status == Plan.Status.READY and not user.has_perm("remediation.approve_plan"):
+        return "Your role does not decide on plans: an approver has to, who neither asked for this plan nor edited its case."
+    reason = why_not_decide(plan, user)
+    earlier = None if reason else plan.approvals.filter(decided_by_id=user.pk).first()
+    return (
+        f"You have {earlier.get_decision_display()} this plan already. Others have to decide too."
+        if earlier
+        else reason
+    )
+
+
+def press_approve(request: HttpRequest, plan: Plan, acting_user: User) -> Plan:
+    """Approve the digest that the form holds: what its page showed, not what the plan is by now."""
+    plan = approve(
+        plan,
+        request.POST.get("digest", ""),
+        acting_user=acting_user,
+        comment=request.POST.get("comment", "").strip(),
+    )
+    missing = max((plan.required_approvals or 1) - valid_approvals(plan), 0)
+    then = (
+        f"It needs {missing} more approval{'' if missing == 1 else 's'}."
+        if plan.status == Plan.Status.READY
+        else "An engineer can apply it now."
+        if plan.status == Plan.Status.APPROVED
+        else f"It is {plan.get_status_display()} by now."
+    )
+    messages.success(request, f"You approved {plan}: {corrections_in_words(plan)}. {then}")
+    return plan
+
+
+def press_reject(request: HttpRequest, plan: Plan, acting_user: User) -> Plan:
+    """Say no to the digest that the form holds."""
+    plan = reject(
+        plan,
+        request.POST.get("digest", ""),
+        acting_user=acting_user,
+        comment=request.POST.get("comment", "").strip(),
+    )
+    messages.success(request, f"You rejected {plan}. Nothing was changed.")
+    return plan
+
+
+def press_apply(request: HttpRequest, plan: Plan, acting_user: User) -> Job:
+    """Start the plan's one job, or lead to it where somebody did already."""
+    demand(acting_user, "remediation.apply_plan")
+    newest = AuditEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    job = start_apply(plan, acting_user=acting_user)
+    started_now = AuditEntry.objects.filter(
+        subject_type="remediation.job", subject_id=job.pk, pk__gt=newest, event="plan.apply_started"
+    ).exists()
+    if started_now:
+        messages.success(request, f"Applying {plan}: {corrections_in_words(plan)}.")
+    else:
+        messages.info(
+            request,
+            f"{plan} was applied by {job.requested_by} already, from {job.requested_at:%Y-%m-%d %H:%M:%S} UTC on; "
+            "a plan is applied once.",
+        )
+    return job

@@ -1,0 +1,115 @@
+"""What a plan would change, as people read it: counts, money per currency, causes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from audit.errors import Refused
+from remediation.causes import merge_causes
+from remediation.digest import PlanTotals, totals_of
+from remediation.models import Plan
+from remediation.scan import target_calculator
+from transactions.models import Transaction
+from transactions.templatetags.money import change_text
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Money of one currency and scale, in smallest units."""
+
+    currency: str
+    scale: int
+    amount: int
+
+
+def sums(money: Mapping[str, int]) -> list[Sum]:
+    """{"USD:2": 120} as a list, by currency."""
+    return [Sum(*_currency(key), amount) for key, amount in sorted(money.items())]
+
+
+def _currency(key: str) -> tuple[str, int]:
+    currency, _, scale = key.partition(":")
+    return currency, int(scale)
+
+
+def change_in_words(money: Mapping[str, int]) -> str:
+    """What totals change by, in all: "USD +12.30 and JPY −5"; "no money" where none does."""
+    parts = [
+        f"{each.currency}\N{NO-BREAK SPACE}{change_text(each.amount, each.scale)}" for each in sums(money)
+    ]
+    if len(parts) > 1:
+        return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return parts[0] if parts else "no money"
+
+
+def plan_change_in_words(plan: Plan) -> str:
+    """What applying a sealed plan changes totals by, in all; "" before it is sealed."""
+    if plan.manifest is None:
+        return ""
+    return change_in_words({key: part["delta"] for key, part in plan.manifest["money"].items()})
+
+
+def corrections_in_words(plan: Plan) -> str:
+    """How much a sealed plan would change: "3 corrections, USD +1.20 in all"."""
+    proposed = (plan.manifest or {}).get("proposed", 0)
+    return f"{proposed:,} correction{'' if proposed == 1 else 's'}, {plan_change_in_words(plan)} in all"
+
+
+@dataclass(frozen=True)
+class MoneyRow:
+    """Totals of one currency and scale before and after, what that changes and the largest single change; smallest units."""
+
+    currency: str
+    scale: int
+    before: int
+    after: int
+    delta: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class CauseRow:
+    """Rows that change alike, and the one of them that changes most (None where a plan only moves back)."""
+
+    cause: str
+    count: int
+    delta: list[Sum]
+    example: Transaction | None
+
+
+def totals(plan: Plan) -> PlanTotals:
+    """The plan's sums: as sealed, or of what has been scanned so far."""
+    if plan.manifest is None:
+        return totals_of(list(plan.chunks.defer("causes").order_by("position")))
+    names = ("scanned", "unchanged", "proposed", "failed", "moved_since", "money")
+    return PlanTotals(**{name: plan.manifest[name] for name in names})
+
+
+def money_rows(found: PlanTotals) -> list[MoneyRow]:
+    """The money of a plan by currency."""
+    return [MoneyRow(*_currency(key), **part) for key, part in sorted(found.money.items())]
+
+
+def cause_rows(plan: Plan) -> list[CauseRow]:
+    """Why the plan's rows differ, the most frequent first."""
+    stored = plan.chunks.filter(causes__isnull=False).values_list("causes", flat=True)
+    merged: list[dict[str, Any]] = merge_causes([causes for causes in stored if causes is not None])
+    examples = Transaction.objects.in_bulk([cause["example"] for cause in merged if cause["example"]])
+    return [
+        CauseRow(cause["cause"], cause["count"], sums(cause["delta"]), examples.get(cause["example"]))
+        for cause in merged
+    ]
+
+
+def why_not_fresh(plan: Plan) -> str:
+    """Why the preview cannot be relied on any more, in a sentence; "" where it can."""
+    if plan.fresh_until is not None and plan.fresh_until < timezone.now():
+        return f"It was fresh until {plan.fresh_until:%Y-%m-%d %H:%M} UTC: preview again."
+    if plan.kind == Plan.Kind.APPLY:
+        try:
+            target_calculator(plan)
+        except Refused as refused:
+            return str(refused)
+    return ""

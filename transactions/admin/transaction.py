@@ -1,0 +1,197 @@
+"""A transaction's pages: its facts, and every calculation ever made of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from audit.admin import ReadOnlyAdmin
+from audit.templatetags.reading import moment
+from transactions.admin.prefix import begins_with
+from transactions.history import Happening, history_of, tells_history
+from transactions.models import Calculation, CurrentCalculation, Store, Supersession, Transaction
+from transactions.templatetags.money import money_text
+
+MOST_CALCULATIONS = 100
+"""Calculations shown of one transaction, the newest; each preview adds one."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One component of one calculation: its amount, and by how much that differs from what the calculation is compared with."""
+
+    amount: int | None
+    difference: int | None
+
+
+@dataclass(frozen=True)
+class CalculationRow:
+    """A calculation as the page shows it: `cells` in the order of the page's components."""
+
+    calculation: Calculation
+    is_current: bool
+    compared_with: Calculation | None
+    cells: list[Cell]
+    status: str
+    link: str
+
+
+@admin.register(Transaction)
+class TransactionAdmin(ReadOnlyAdmin):
+    lookups: ClassVar = frozenset({"store", "store__id__exact"})
+    list_display = ("reference", "store_page", "current_total", "current_release", "occurred", "calculated")
+    list_select_related = ("store", "current__calculation__release")
+    search_fields = ("reference",)
+    search_help_text = "A transaction's reference, or how it begins; or the reference of a store."
+
+    def get_keyset(self, request: HttpRequest) -> tuple[str, ...]:
+        # Along the index that answers: by store and time, by reference, or the newest rows.
+        term = request.GET.get("q", "").strip()
+        if any(name in request.GET for name in self.lookups) or (term and _store_named(request, term)):
+            return ("-occurred_at", "-id")
+        return ("reference", "id") if term else ("-id",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        store = _store_named(request, term)
+        return queryset.filter(store=store) if store else queryset.filter(
+            begins_with("reference", term)
+        ), False
+
+    @admin.display(description="store")
+    def store_page(self, transaction: Transaction) -> str:
+        page = reverse("admin:transactions_store_change", args=[transaction.store_id])
+        return format_html('<a href="{}">{}</a>', page, transaction.store)
+
+    @admin.display(description="current total")
+    def current_total(self, transaction: Transaction) -> str:
+        current = current_calculation(transaction)
+        if current is None:
+            return "none"
+        return format_html(
+            '<span class="money">{}</span>',
+            money_text(current.total, transaction.currency, transaction.scale),
+        )
+
+    @admin.display(description="by release")
+    def current_release(self, transaction: Transaction) -> str:
+        current = current_calculation(transaction)
+        return str(current.release) if current else ""
+
+    @admin.display(description="occurred")
+    def occurred(self, transaction: Transaction) -> str:
+        return moment(transaction.occurred_at)
+
+    @admin.display(description="calculated")
+    def calculated(self, transaction: Transaction) -> str:
+        current = current_calculation(transaction)
+        return moment(current.calculated_at) if current else ""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("store", "current__calculation__release", "batch")
+
+    def page_context(self, request: HttpRequest, subject: Transaction) -> dict[str, Any]:
+        newest = (
+            Calculation.objects.filter(transaction=subject).select_related("release", "batch").order_by("-id")
+        )[: MOST_CALCULATIONS + 1]
+        calculations = sorted(newest[:MOST_CALCULATIONS], key=lambda each: each.pk)
+        current = current_calculation(subject)
+        if current is not None and current.pk not in {each.pk for each in calculations}:
+            calculations.insert(0, current)
+        history = history_of(subject, calculations)
+        components = _components(calculations)
+        return {
+            "title": f"Transaction {subject.reference}",
+            "current": current,
+            "components": components,
+            "rows": list(_rows(calculations, current, components, history)),
+            "history": history,
+            "more_calculations": len(newest) > MOST_CALCULATIONS,
+        }
+
+
+def _store_named(request: HttpRequest, term: str) -> Store | None:
+    """The store of that reference; asked once a request."""
+    asked: dict[str, Store | None] = request.__dict__.setdefault("amends_store_named", {})
+    if term not in asked:
+        asked[term] = Store.objects.filter(reference=term).first()
+    return asked[term]
+
+
+def current_calculation(transaction: Transaction) -> Calculation | None:
+    """The calculation that a transaction stands on, as it was read with it; None where it has none."""
+    try:
+        return transaction.current.calculation
+    except CurrentCalculation.DoesNotExist:
+        return None
+
+
+def _components(calculations: Sequence[Calculation]) -> list[str]:
+    """The names of all amounts, in the order that the calculations list them, the total last."""
+    names = dict.fromkeys(name for each in calculations for name in each.amounts)
+    return [name for name in names if name != "total"] + ["total"]
+
+
+def _rows(
+    calculations: Sequence[Calculation],
+    current: Calculation | None,
+    components: list[str],
+    history: list[Happening],
+) -> Iterable[CalculationRow]:
+    by_id = {each.pk: each for each in calculations}
+    told = {each.calculation_id: each for each in history if each.calculation_id and each.status}
+    previous: Calculation | None = None
+    for each in calculations:
+        compared = by_id.get(each.replaces_id) if each.replaces_id else previous
+        if not each.is_proposal:
+            previous = each
+        last_told = told.get(each.pk)
+        yield CalculationRow(
+            calculation=each,
+            is_current=current is not None and each.pk == current.pk,
+            compared_with=compared,
+            cells=[_cell(name, each, compared) for name in components],
+            status=last_told.status if last_told else "",
+            link=last_told.link if last_told else "",
+        )
+
+
+def _cell(name: str, calculation: Calculation, compared: Calculation | None) -> Cell:
+    amount = calculation.amounts.get(name)
+    if compared is None:
+        return Cell(amount, None)
+    return Cell(amount, (amount or 0) - (compared.amounts.get(name) or 0))
+
+
+@tells_history
+def reported(transaction: Transaction, calculations: Sequence[Calculation]) -> Iterable[Happening]:
+    """What services reported of a transaction, and which of that superseded what it stood on."""
+    for each in calculations:
+        if not each.is_proposal:
+            total = money_text(each.total, transaction.currency, transaction.scale)
+            release = each.release
+            yield Happening(
+                each.calculated_at,
+                f"{release.service} calculated {total} with {release.calculator} {release.version}.",
+                each.pk,
+                "reported by its service",
+            )
+    services = {each.pk: each.release.service for each in calculations}
+    for move in Supersession.objects.filter(transaction=transaction).order_by("id"):
+        service = services.get(move.superseded_by_id, "Its service")
+        what = "our correction" if move.of_correction else "its earlier calculation"
+        yield Happening(
+            move.recorded_at,
+            f"{service} reported a newer calculation, which superseded {what}.",
+            move.superseded_id,
+            "superseded by its service",
+        )
