@@ -1,0 +1,122 @@
+"""Estimates from a sample: honest intervals, and the same answer for the same seed."""
+
+import random
+
+import pytest
+from django.db import connection
+
+from tests.remediation.incident import START, report
+from transactions.calculating import TargetWithoutCode
+from transactions.canonical import canonical_json
+from transactions.estimate import estimate, share_interval, student
+from transactions.models import IngestBatch, Release, Store
+from transactions.selection import Selection
+
+POPULATION = 12_000
+DRAWS = 200
+SAMPLE = 400
+
+
+def skewed_population() -> tuple[float, int]:
+    """12,000 orders of very unlike sizes, a tenth of them wrong. The true share wrong, and the true correction in cents."""
+    chance = random.Random(7)
+    release, _ = Release.objects.get_or_create(service="payments", calculator="fee", version="1.0.0")
+    store = Store.objects.create(reference="s")
+    batch = IngestBatch.objects.create(source="shop", origin="test")
+    wrong, correction, facts, calculations = 0, 0, [], []
+    for index in range(POPULATION):
+        net = int(chance.lognormvariate(8, 1))
+        percent = 1 if chance.random() < 0.1 else 2
+        right, reported = net * 2 // 100, net * percent // 100
+        wrong += right != reported
+        correction += right - reported
+        facts.append((f"r-{index}", canonical_json({"net": f"{net // 100}.{net % 100:02d}"})))
+        calculations.append(canonical_json({"net": net, "fee": reported, "total": net + reported}))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH t AS (INSERT INTO transactions_transaction (source, reference, store_id, currency, scale, occurred_at, inputs,"
+            " facts_hash, batch_id) SELECT 'shop', reference, %s, 'USD', 2, %s, inputs::jsonb, sha256('x'), %s"
+            " FROM unnest(%s::text[], %s::text[]) AS f (reference, inputs) RETURNING id, reference)"
+            " INSERT INTO transactions_calculation (transaction_id, release_id, amounts, total, calculated_at, batch_id)"
+            " SELECT t.id, %s, a.amounts::jsonb, (a.amounts::jsonb ->> 'total')::bigint, %s, %s"
+            " FROM t JOIN unnest(%s::text[], %s::text[]) AS a (reference, amounts) USING (reference)",
+            [
+                store.pk, START, batch.pk, [f[0] for f in facts], [f[1] for f in facts],
+                release.pk, START, batch.pk, [f[0] for f in facts], calculations,
+            ],
+        )  # fmt: skip
+        cursor.execute("SELECT amends_point_at_reported(array_agg(id)) FROM transactions_calculation")
+    return wrong / POPULATION, correction
+
+
+@pytest.mark.django_db
+def test_95_percent_intervals_cover_the_truth_in_at_least_90_percent_of_200_draws() -> None:
+    share, correction = skewed_population()
+    selection = Selection("fee")
+    shares = money = 0
+    for seed in range(DRAWS):
+        found = estimate(selection, "2.0.0", sample_size=SAMPLE, seed=seed)
+        assert found.sampled == SAMPLE
+        shares += found.share_wrong.low <= share <= found.share_wrong.high
+        (dollars,) = found.money
+        money += dollars.low <= correction <= dollars.high
+    assert shares >= DRAWS * 0.9
+    assert money >= DRAWS * 0.9
+
+
+@pytest.mark.django_db
+def test_a_sample_of_all_is_exact() -> None:
+    report(20)
+    found = estimate(Selection("fee"), "2.0.0")
+    assert (found.exact, found.sampled, found.wrong) == (True, 20, 20)
+    assert found.share_wrong == share_interval(20, 20, 20)
+    (dollars,) = found.money
+    expected = sum((1000 + i) * 2 // 100 - (1000 + i) // 100 for i in range(20))
+    assert (dollars.low, dollars.estimate, dollars.high) == (expected, expected, expected)
+
+
+@pytest.mark.django_db
+def test_a_seed_draws_the_same_sample_again_and_another_another() -> None:
+    report(50)
+    first = estimate(Selection("fee"), "raises-on-odd", sample_size=10, seed=1)
+    assert estimate(Selection("fee"), "raises-on-odd", sample_size=10, seed=1) == first
+    others = {
+        estimate(Selection("fee"), "raises-on-odd", sample_size=10, seed=seed).money[0].estimate
+        for seed in range(9)
+    }
+    assert len(others) > 1
+    assert first.failed + first.wrong == 10
+
+
+@pytest.mark.django_db
+def test_where_nothing_was_found_wrong_the_interval_says_what_may_still_be() -> None:
+    report(100)
+    found = estimate(Selection("fee"), "1.0.0", sample_size=20, seed=3)
+    assert found.wrong == 0
+    assert found.share_wrong.low == 0
+    assert 0.05 < found.share_wrong.high < 0.2
+    (dollars,) = found.money
+    assert dollars.estimate == 0
+    assert dollars.low < 0 < dollars.high
+
+
+@pytest.mark.django_db
+def test_currencies_are_never_mixed() -> None:
+    report(5)
+    report(5, currency="JPY", scale=0, first=5)
+    found = estimate(Selection("fee"), "2.0.0")
+    assert [(each.currency, each.scale) for each in found.money] == [("JPY", 0), ("USD", 2)]
+
+
+@pytest.mark.django_db
+def test_a_target_without_code_is_refused_with_those_there_are() -> None:
+    report(1)
+    with pytest.raises(TargetWithoutCode, match=r"fee 2\.0\.0"):
+        estimate(Selection("fee"), "9.9.9")
+
+
+@pytest.mark.parametrize(
+    ("freedom", "exact"), [(1, 12.706), (10, 2.228), (11, 2.201), (30, 2.042), (1000, 1.962)]
+)
+def test_students_quantiles_are_those_of_the_tables(freedom: int, exact: float) -> None:
+    assert student(freedom) == pytest.approx(exact, abs=0.001)

@@ -1,0 +1,123 @@
+"""Looking for transactions: how many stand on a matching calculation, of which releases, in which hours; and a page of them.
+
+Only what a transaction stands on counts. A proposal that was never applied changes no answer here.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from transactions.models import Release
+from transactions.selection import Selection
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many transactions match: in all, by release, and by hour of calculated_at (UTC, the hour's beginning)."""
+
+    matched: int
+    by_release: list[tuple[Release, int]]
+    by_hour: list[tuple[datetime, int]]
+
+
+@dataclass(frozen=True)
+class FoundTransaction:
+    """A matching transaction with the calculation that it stands on. `total` is in smallest units of `scale` digits."""
+
+    transaction_id: int
+    reference: str
+    store: str
+    currency: str
+    scale: int
+    occurred_at: datetime
+    calculation_id: int
+    release_id: int
+    calculated_at: datetime
+    total: int
+
+    @property
+    def place(self) -> "Place":
+        """Where the next page begins, if this is the last row of one."""
+        return Place(self.release_id, self.calculated_at, self.calculation_id)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the order of the pages: release, calculated_at, calculation id."""
+
+    release_id: int
+    calculated_at: datetime
+    calculation_id: int
+
+
+def count(selection: Selection) -> Counts:
+    """How many transactions match, by release and by hour, exactly, in one pass. Raises `InvalidSelection`."""
+    releases = {release.pk: release for release in selection.releases()}
+    condition = selection.condition()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT c.release_id, date_trunc('hour', c.calculated_at, 'UTC'), count(*)
+            FROM transactions_calculation c
+            {_joins(selection)}
+            WHERE c.release_id = ANY(%(releases)s) AND {condition.sql}
+            GROUP BY 1, 2
+            """,
+            condition.params | {"releases": list(releases)},
+        )
+        cells = cursor.fetchall()
+    by_release: dict[int, int] = dict.fromkeys(releases, 0)
+    by_hour: dict[datetime, int] = {}
+    for release_id, hour, rows in cells:
+        by_release[release_id] += rows
+        by_hour[hour] = by_hour.get(hour, 0) + rows
+    return Counts(
+        matched=sum(by_release.values()),
+        by_release=[(releases[release_id], rows) for release_id, rows in sorted(by_release.items())],
+        by_hour=sorted(by_hour.items()),
+    )
+
+
+def page(selection: Selection, *, after: Place | None = None, limit: int = 100) -> list[FoundTransaction]:
+    """The next `limit` matching transactions behind `after`. A deep page costs what the first one does."""
+    condition = selection.condition()
+    parameters: dict[str, Any] = condition.params | {
+        "releases": [release.pk for release in selection.releases()],
+        "limit": limit,
+    }
+    behind = "TRUE"
+    if after is not None:
+        behind = "(c.release_id, c.calculated_at, c.id) > (%(release)s, %(calculated_at)s, %(calculation)s)"
+        parameters |= {
+            "release": after.release_id,
+            "calculated_at": after.calculated_at,
+            "calculation": after.calculation_id,
+        }
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT t.id, t.reference, s.reference, t.currency, t.scale, t.occurred_at, c.id, c.release_id, c.calculated_at, c.total
+            FROM transactions_calculation c
+            JOIN transactions_currentcalculation current
+              ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
+            JOIN transactions_transaction t ON t.id = c.transaction_id
+            JOIN transactions_store s ON s.id = t.store_id
+            WHERE c.release_id = ANY(%(releases)s) AND {condition.sql} AND {behind}
+            ORDER BY c.release_id, c.calculated_at, c.id
+            LIMIT %(limit)s
+            """,
+            parameters,
+        )
+        return [FoundTransaction(*row) for row in cursor.fetchall()]
+
+
+def _joins(selection: Selection) -> str:
+    pointer = """
+        JOIN transactions_currentcalculation current
+          ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
+    """
+    return pointer + (
+        "JOIN transactions_transaction t ON t.id = c.transaction_id" if selection.needs_transaction else ""
+    )

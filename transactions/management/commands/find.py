@@ -1,0 +1,112 @@
+"""`manage.py find`: how many transactions match, and how many of them a target release would change."""
+
+from argparse import ArgumentParser
+from typing import IO, Any, cast
+
+from rich.console import Console
+from rich.table import Table
+
+from audit.command_line import AmendsCommand
+from transactions.command_line import add_selection_options, selection_from
+from transactions.estimate import SAMPLE_SIZE, Estimate, estimate
+from transactions.finder import count
+from transactions.money import format_amount
+
+BAR = 40
+
+
+class Command(AmendsCommand):
+    help = "Count the transactions that stand on matching calculations, by release and by hour; estimate what a target would change."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_selection_options(parser)
+        parser.add_argument(
+            "--target",
+            metavar="VERSION",
+            help="Estimate, from a random sample, what this version would change.",
+        )
+        parser.add_argument(
+            "--sample", type=int, default=SAMPLE_SIZE, metavar="N", help="How many to sample."
+        )
+        parser.add_argument("--seed", type=int, metavar="N", help="Draw the same sample as an earlier run.")
+
+    def answer(self, **options: Any) -> dict[str, Any]:
+        if options["sample"] < 1:
+            self.usage("--sample must be at least 1.")
+        selection = selection_from(options)
+        counts = count(selection)
+        estimated = None
+        if options["target"] is not None:
+            estimated = estimate(
+                selection, options["target"], sample_size=options["sample"], seed=options["seed"]
+            )
+        return {
+            "selection": selection.to_criteria(),
+            "matched": counts.matched,
+            "by_release": [
+                {
+                    "service": release.service,
+                    "calculator": release.calculator,
+                    "version": release.version,
+                    "count": rows,
+                }
+                for release, rows in counts.by_release
+            ],
+            "by_hour": [{"hour": hour.isoformat(), "count": rows} for hour, rows in counts.by_hour],
+            "estimate": None if estimated is None else estimate_as_json(estimated),
+        }
+
+    def tell(self, answer: dict[str, Any]) -> None:
+        console = Console(file=cast("IO[str]", self.stdout))
+        console.print(f"[bold]{answer['matched']:,}[/bold] transactions match.")
+        releases = Table("service", "calculator", "version", "transactions", box=None, pad_edge=False)
+        for each in answer["by_release"]:
+            releases.add_row(each["service"], each["calculator"], each["version"], f"{each['count']:,}")
+        console.print(releases)
+        _tell_hours(console, answer["by_hour"])
+        if answer["estimate"] is not None:
+            _tell_estimate(console, answer["estimate"])
+
+
+def estimate_as_json(estimated: Estimate) -> dict[str, Any]:
+    """An estimate for scripts: shares as numbers between 0 and 1, money as decimal texts."""
+    share = estimated.share_wrong
+    return {
+        "target": estimated.target_version,
+        "population": estimated.population,
+        "sampled": estimated.sampled,
+        "seed": estimated.seed,
+        "exact": estimated.exact,
+        "wrong": estimated.wrong,
+        "failed": estimated.failed,
+        "confidence": 0.95,
+        "share_wrong": {"estimate": share.estimate, "low": share.low, "high": share.high},
+        "money": [
+            {"currency": each.currency, "scale": each.scale}
+            | {name: format_amount(getattr(each, name), each.scale) for name in ("estimate", "low", "high")}
+            for each in estimated.money
+        ],
+    }
+
+
+def _tell_hours(console: Console, hours: list[dict[str, Any]]) -> None:
+    most = max((each["count"] for each in hours), default=0)
+    table = Table("hour (UTC)", "transactions", "", box=None, pad_edge=False)
+    for each in hours:
+        bar = "█" * max(1, each["count"] * BAR // most)
+        table.add_row(each["hour"].replace("T", " ").removesuffix(":00+00:00"), f"{each['count']:,}", bar)
+    console.print(table)
+
+
+def _tell_estimate(console: Console, estimated: dict[str, Any]) -> None:
+    share = estimated["share_wrong"]
+    how = "exactly" if estimated["exact"] else f"from a sample of {estimated['sampled']:,}, 95% sure"
+    console.print(
+        f"Against {estimated['target']}, {how}: [bold]{share['estimate']:.1%}[/bold] wrong"
+        f" ({share['low']:.1%} to {share['high']:.1%}), {estimated['failed']} cannot be calculated."
+        f" Seed {estimated['seed']}."
+    )
+    table = Table("currency", "correction", "at least", "at most", box=None, pad_edge=False)
+    for each in estimated["money"]:
+        table.add_row(each["currency"], each["estimate"], each["low"], each["high"])
+    console.print(table)
