@@ -1,0 +1,75 @@
+"""`manage.py find`, for people and for scripts."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from audit.errors import Refused
+from tests.commands import asked, told
+from tests.remediation.incident import report
+from tests.worker_process import ROOT
+
+
+@pytest.mark.django_db
+def test_scripts_get_counts_by_release_and_hour_and_no_estimate_unless_asked() -> None:
+    report(3)
+    answer = asked(
+        "find", "--calculator", "fee", "--from", "2026-03-02T09:00:01+01:00", "--to", "2026-03-03T00:00:00Z"
+    )
+    assert answer["matched"] == 2
+    assert answer["by_release"] == [
+        {"service": "payments", "calculator": "fee", "version": "1.0.0", "count": 2}
+    ]
+    assert answer["by_hour"] == [{"hour": "2026-03-02T08:00:00+00:00", "count": 2}]
+    assert answer["estimate"] is None
+
+
+@pytest.mark.django_db
+def test_an_estimate_gives_exact_money_in_currency_units() -> None:
+    report(3)
+    estimate = asked("find", "--calculator", "fee", "--target", "2.0.0", "--seed", "4")["estimate"]
+    assert (estimate["exact"], estimate["wrong"], estimate["share_wrong"]["estimate"]) == (True, 3, 1.0)
+    assert estimate["money"] == [
+        {"currency": "USD", "scale": 2, "estimate": "0.30", "low": "0.30", "high": "0.30"}
+    ]
+
+
+@pytest.mark.django_db
+def test_people_read_a_count_the_releases_the_hours_and_the_estimate() -> None:
+    report(3)
+    text = told("find", "--calculator", "fee", "--target", "2.0.0")
+    assert "3 transactions match" in text
+    assert "2026-03-02 08:00" in text
+    assert "100.0% wrong" in text
+
+
+@pytest.mark.django_db
+def test_a_selection_that_means_nothing_is_refused() -> None:
+    with pytest.raises(Refused, match="Known releases: none yet"):
+        told("find", "--calculator", "fee")
+
+
+@pytest.mark.usefixtures("committed_db")
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--calculator", "fee", "--from", "2026-03-02T09:00:00"], 2, "does not say its offset"),
+        (["--calculator", "fee", "--sample", "0"], 2, "--sample"),
+        ([], 2, "--calculator"),
+        (["--calculator", "nothing"], 1, "No release matches"),
+    ],
+)
+def test_exit_codes_tell_usage_from_refusal(arguments: list[str], code: int, says: str) -> None:
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "backoffice.settings"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "find", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert done.stdout == ""
