@@ -119,8 +119,8 @@ class PlanChunk(models.Model):
     """A bounded part of a plan: bounded up front, scanned once, frozen then.
 
     An apply plan's chunk covers the calculations of `release` after (`after_at`, `after_id`) up to and with
-    (`through_at`, `through_id`), in the order (calculated_at, id); a revert's chunk covers the
-    rows that `source_chunk` applied. `money` maps "USD:2" to whole numbers: {"before", "after", "delta", "largest"}; `causes` is described in `remediation.causes`.
+    (`through_at`, `through_id`), in the order (calculated_at, id); a revert's chunk covers the rows that `source_chunk` applied.
+    `money` maps "USD:2" to whole numbers: {"before", "after", "delta", "largest"}; `causes` is described in `remediation.causes`.
     """
 
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="chunks")

@@ -47,8 +47,9 @@ class World:
         """The service recalculates: a moment later than before, or later than any correction too."""
         self.clock += 1
         at = START + timedelta(days=1, seconds=self.clock)
-        if after_correction and self.case_plan_time() is not None:
-            at = self.case_plan_time() + timedelta(seconds=self.clock)  # type: ignore[operator]
+        corrected_at = self.case_plan_time()
+        if after_correction and corrected_at is not None:
+            at = corrected_at + timedelta(seconds=self.clock)
         recalculate(self.ids[row], fee_percent=percent, at=at)
         if at > self.log[row].calculated_at:
             self.log[row] = Standing(fee(1000 + row, percent), at)
