@@ -1,7 +1,7 @@
 """How times, names and stored data are written for people."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
@@ -18,6 +18,20 @@ def moment(at: datetime | None) -> str | SafeString:
     if at is None:
         return ""
     return format_html('<time datetime="{}">{} UTC</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}")
+
+
+@register.filter
+def duration(length: timedelta) -> str:
+    """A length of time in its two largest units: "2 h 5 min", "14 s", "under a second"."""
+    seconds = int(length.total_seconds())
+    if seconds < 1:
+        return "under a second"
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s"))]
+    first = next(index for index, part in enumerate(parts) if not part.startswith("0 "))
+    return " ".join(part for part in parts[first : first + 2] if not part.startswith("0 "))
 
 
 @register.filter

@@ -7,12 +7,13 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 
 from audit.admin.entry import sentence
 from audit.admin.read_only import ReadOnlyAdmin
 from audit.errors import Refused
 from audit.models import AuditEntry
+from audit.templatetags.reading import page_of
 
 SEEN = "seen"
 """The form field that holds the newest audit entry at the time the page was made."""
@@ -84,8 +85,3 @@ class ActingAdmin(ReadOnlyAdmin):
             return HttpResponseRedirect(page_of(show_next))
 
         return act
-
-
-def page_of(subject: Any) -> str:
-    """The address of a thing's page."""
-    return reverse(f"admin:{subject._meta.app_label}_{subject._meta.model_name}_change", args=[subject.pk])

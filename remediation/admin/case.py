@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from audit.errors import Refused
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action
+from remediation.admin.badge import PLAN_TONES, badge
 from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
 from remediation.admin.progress import Applied, applied_by
 from remediation.admin.stage import Outlook, outlooks_of
@@ -72,7 +73,7 @@ class CaseAdmin(ActingAdmin):
     @admin.display(description="stage")
     def stage(self, case: Case) -> str:
         outlook: Outlook = case.__dict__["outlook"]
-        return outlook.stage.label
+        return badge(outlook.tone, str(outlook.stage.label))
 
     @admin.display(description="opened")
     def opened(self, case: Case) -> str:
@@ -101,13 +102,16 @@ class CaseAdmin(ActingAdmin):
             "revision": revision,
             "criteria": _criteria(revision),
             "plans": plans,
-            "plans_and_change": [(plan, plan_change_in_words(plan)) for plan in plans],
+            "plan_lines": [
+                (plan, PLAN_TONES[Plan.Status(plan.status)], plan_change_in_words(plan)) for plan in plans
+            ],
             "open_plan": next((plan for plan in plans if plan.status in OPEN_PLAN), None),
             "in_scope": next(
                 (plan.manifest["scanned"] for plan in plans if plan.manifest and plan.kind == "apply"), None
             ),
             "verification": verification,
             "classes": _classes(verification),
+            "applied_since": _applied_since(verification),
             "revertible": _revertible(plans),
             "jobs": list(subject.jobs.select_related("requested_by").defer("result")[:LATEST_JOBS]),
             "may_preview": request.user.has_perm("remediation.preview_plan"),
@@ -133,9 +137,18 @@ def _classes(verification: Job | None) -> list[ClassRow]:
             found["rows"],
             [each for each in sums(found["money"]) if each.amount],
         )
-        for name, found in verification.result["classes"].items()
+        for name in CLASSES
+        if (found := verification.result["classes"].get(name)) is not None
         if found["rows"] or name in ("matches", "differs")
     ]
+
+
+def _applied_since(verification: Job | None) -> Job | None:
+    """An apply that was started after the verification, so that it says nothing of how things stand now."""
+    if verification is None:
+        return None
+    later = Job.objects.filter(case_id=verification.case_id, kind=Job.Kind.APPLY, pk__gt=verification.pk)
+    return later.select_related("plan").first()
 
 
 def _revertible(plans: list[Plan]) -> Revertible | None:
@@ -169,7 +182,9 @@ def press_preview(request: HttpRequest, case: Case, acting_user: User) -> Plan:
     if plan.kind == Plan.Kind.APPLY:
         messages.success(request, f"{plan} is being previewed. It changes nothing.")
     else:
-        messages.info(request, f"{plan} is open: it has to be decided or replaced before the case is previewed again.")
+        messages.info(
+            request, f"{plan} is open: it has to be decided or replaced before the case is previewed again."
+        )
     return plan
 
 

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from audit.admin import ReadOnlyAdmin
 from audit.templatetags.reading import moment
+from remediation.admin.badge import JOB_TONES, badge, link_to
 from remediation.admin.plan_summary import corrections_in_words, sums
 from remediation.admin.progress import applied_by, jobs_at_work, percent_of
 from remediation.models import Job, JobChunk, Outcome
@@ -23,7 +24,7 @@ MOST_TROUBLED_CHUNKS = 20
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ("name", "case", "status", "progress", "rows_done", "requested_by", "requested")
+    list_display = ("name", "case_page", "status_badge", "progress", "rows_done", "asked_by", "requested")
     list_select_related = ("case", "requested_by")
     list_filter = ("status", "kind")
     lookups: ClassVar = frozenset({"status__exact", "kind__exact", "case", "case__id__exact"})
@@ -31,6 +32,18 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description="job")
     def name(self, job: Job) -> str:
         return str(job)
+
+    @admin.display(description="case")
+    def case_page(self, job: Job) -> str:
+        return link_to(job.case)
+
+    @admin.display(description="status")
+    def status_badge(self, job: Job) -> str:
+        return badge(JOB_TONES[Job.Status(job.status)], job.get_status_display())
+
+    @admin.display(description="asked for by")
+    def asked_by(self, job: Job) -> str:
+        return str(job.requested_by)
 
     @admin.display(description="progress")
     def progress(self, job: Job) -> str:
@@ -41,7 +54,7 @@ class JobAdmin(ReadOnlyAdmin):
         found: JobProgress = job.__dict__["progress"]
         return count(found.rows)
 
-    @admin.display(description="started")
+    @admin.display(description="at")
     def requested(self, job: Job) -> str:
         return moment(job.requested_at)
 
@@ -71,6 +84,7 @@ class JobAdmin(ReadOnlyAdmin):
         )
         kinds = [kind for kind in Outcome.Kind if Outcome.objects.filter(job=subject, kind=kind).exists()]
         return {
+            "tone": JOB_TONES[Job.Status(subject.status)],
             "work": jobs_at_work([subject])[0],
             "applied": applied,
             "money": sums(applied.money) if applied else [],

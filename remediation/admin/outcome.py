@@ -5,11 +5,10 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
 
 from audit.admin import ReadOnlyAdmin
 from audit.templatetags.reading import moment
+from remediation.admin.badge import link_to
 from remediation.models import Outcome
 
 
@@ -34,14 +33,11 @@ class OutcomeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="transaction")
     def transaction_page(self, outcome: Outcome) -> str:
-        page = reverse("admin:transactions_transaction_change", args=[outcome.transaction_id])
-        return format_html('<a href="{}">{}</a>', page, outcome.transaction)
+        return link_to(outcome.transaction)
 
     @admin.display(description="job")
     def job_page(self, outcome: Outcome) -> str:
-        return format_html(
-            '<a href="{}">{}</a>', reverse("admin:remediation_job_change", args=[outcome.job_id]), outcome.job
-        )
+        return link_to(outcome.job)
 
     @admin.display(description="recorded")
     def recorded(self, outcome: Outcome) -> str:

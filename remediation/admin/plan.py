@@ -12,6 +12,7 @@ from audit.models import AuditEntry
 from audit.permission import demand
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action
+from remediation.admin.badge import PLAN_TONES, badge, link_to
 from remediation.admin.plan_rows import plan_rows_view
 from remediation.admin.plan_summary import (
     cause_rows,
@@ -30,7 +31,15 @@ from transactions.templatetags.money import count
 
 @admin.register(Plan)
 class PlanAdmin(ActingAdmin):
-    list_display = ("name", "case", "status", "corrections", "money_change", "requested_by", "requested")
+    list_display = (
+        "name",
+        "case_page",
+        "status_badge",
+        "corrections",
+        "money_change",
+        "asked_by",
+        "requested",
+    )
     list_select_related = ("case", "requested_by")
     list_filter = ("status", "kind")
     lookups: ClassVar = frozenset({"status__exact", "kind__exact", "case", "case__id__exact"})
@@ -38,6 +47,18 @@ class PlanAdmin(ActingAdmin):
     @admin.display(description="plan")
     def name(self, plan: Plan) -> str:
         return str(plan)
+
+    @admin.display(description="case")
+    def case_page(self, plan: Plan) -> str:
+        return link_to(plan.case)
+
+    @admin.display(description="status")
+    def status_badge(self, plan: Plan) -> str:
+        return badge(PLAN_TONES[Plan.Status(plan.status)], plan.get_status_display())
+
+    @admin.display(description="asked for by")
+    def asked_by(self, plan: Plan) -> str:
+        return str(plan.requested_by)
 
     @admin.display(description="corrections")
     def corrections(self, plan: Plan) -> str:
@@ -47,7 +68,7 @@ class PlanAdmin(ActingAdmin):
     def money_change(self, plan: Plan) -> str:
         return plan_change_in_words(plan)
 
-    @admin.display(description="asked for")
+    @admin.display(description="at")
     def requested(self, plan: Plan) -> str:
         return moment(plan.requested_at)
 
@@ -71,6 +92,7 @@ class PlanAdmin(ActingAdmin):
         preview_job = next((job for job in jobs if job.kind == Job.Kind.PREVIEW), None)
         return super().page_context(request, subject) | {
             "totals": found,
+            "tone": PLAN_TONES[Plan.Status(subject.status)],
             "money": money_rows(found),
             "causes": cause_rows(subject),
             "jobs": jobs,

@@ -72,7 +72,10 @@ def jobs_at_work(jobs: Iterable[Job]) -> list[JobAtWork]:
     progress = progress_of_jobs(by_id)
     with connection.cursor() as cursor:
         cursor.execute(_WORKERS, [list(by_id)])
-        work = {job_id: (refused, tuple(workers or ()), silent) for job_id, refused, workers, silent in cursor.fetchall()}
+        work = {
+            job_id: (refused, tuple(workers or ()), silent)
+            for job_id, refused, workers, silent in cursor.fetchall()
+        }
     return [JobAtWork(job, progress[pk], *work[pk]) for pk, job in by_id.items()]
 
 

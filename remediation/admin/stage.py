@@ -23,11 +23,20 @@ _FOLLOWING: dict[Stage, tuple[str, str]] = {
     Stage.APPROVED: ("waiting", "An engineer applies the plan."),
     Stage.APPLYING: ("working", "Workers are moving transactions to the amounts that were approved."),
     Stage.APPLIED: ("waiting", "An engineer verifies that nothing is left."),
-    Stage.STOPPED: ("bad", "What was applied stands. An engineer verifies it, previews again, or takes it back."),
+    Stage.STOPPED: (
+        "bad",
+        "What was applied stands. An engineer verifies it, previews again, or takes it back.",
+    ),
     Stage.VERIFIED: ("good", "Nothing is left to do."),
     Stage.LEFT_OVER: ("waiting", "An engineer looks at what still differs, and previews again if need be."),
-    Stage.UNRECONCILED: ("bad", "An engineer and an auditor look at the problems that the verification lists."),
-    Stage.REVERTED: ("calm", "Everything stands where it stood before, but for conflicts. It can be applied again."),
+    Stage.UNRECONCILED: (
+        "bad",
+        "An engineer and an auditor look at the problems that the verification lists.",
+    ),
+    Stage.REVERTED: (
+        "calm",
+        "Everything stands where it stood before, but for conflicts. It can be applied again.",
+    ),
     Stage.REJECTED: ("bad", "An engineer reads the comment, and previews again."),
     Stage.FAILED: ("bad", "An engineer reads the reason, and previews again."),
 }

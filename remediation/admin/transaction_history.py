@@ -96,9 +96,11 @@ def _told(
     link = reverse("admin:remediation_plan_change", args=[plan.pk])
     total = money_text(move.to.total, transaction.currency, transaction.scale)
     applied = _applied_in(transaction, move, finished, in_conflict)
-    is_proposal = plan.kind == Plan.Kind.APPLY
-    if is_proposal:
-        status = "applied" if applied else _never_applied(plan)
+    if plan.kind == Plan.Kind.APPLY:
+        conflict = any(chunk.job_id in in_conflict for chunk in finished)
+        status = (
+            "applied" if applied else "left alone: it had changed since" if conflict else _never_applied(plan)
+        )
         yield Happening(
             move.to.calculated_at,
             f"{plan} proposed {total} with {move.to.release.calculator} {move.to.release.version}.",

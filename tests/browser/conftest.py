@@ -41,7 +41,9 @@ def _chromium() -> str | None:
 def browser() -> Iterator[Browser]:
     executable = _chromium()
     if executable is None:
-        message = "THE BROWSER TESTS DID NOT RUN: there is no Chromium here (Debian: apt-get install chromium)."
+        message = (
+            "THE BROWSER TESTS DID NOT RUN: there is no Chromium here (Debian: apt-get install chromium)."
+        )
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
@@ -62,7 +64,16 @@ def server(committed_db: None, tmp_path: Path) -> Iterator[str]:
     log = tmp_path / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "backoffice.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4"],
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "backoffice.wsgi",
+                "--bind",
+                f"127.0.0.1:{port}",
+                "--threads",
+                "4",
+            ],
             cwd=ROOT,
             env=os.environ | {"DJANGO_SETTINGS_MODULE": "backoffice.settings"},
             stdout=file,
@@ -84,7 +95,9 @@ def _wait_until_it_answers(address: str, process: "subprocess.Popen[bytes]", log
             httpx.get(f"{address}/login/", timeout=5).raise_for_status()
         except httpx.TransportError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"The server does not answer:\n{log.read_text(errors='replace')}") from None
+                raise AssertionError(
+                    f"The server does not answer:\n{log.read_text(errors='replace')}"
+                ) from None
             time.sleep(0.1)
         else:
             return
@@ -118,7 +131,9 @@ def signed_in(browser: Browser, server: str, users: UserFactory) -> Iterator[Rea
     contexts: list[BrowserContext] = []
     readers: list[Reader] = []
 
-    def sign_in(role: str, *, name: str = "", width: int = 1440, color_scheme: str = "light", javascript: bool = True) -> Reader:
+    def sign_in(
+        role: str, *, name: str = "", width: int = 1440, color_scheme: str = "light", javascript: bool = True
+    ) -> Reader:
         user = users(role, name=name)
         context = browser.new_context(
             viewport={"width": width, "height": 900},

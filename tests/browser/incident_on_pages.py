@@ -31,7 +31,14 @@ def incident(users: UserFactory) -> Incident:
     ana, ben = users("engineer", name="ana"), users("approver", name="ben")
     ids = report(40)
     report(15, first=100, currency="JPY", scale=0, store="tokyo-7", start=START + timedelta(hours=1))
-    report(15, first=200, currency="KWD", scale=3, store="kuwait-city-flagship-store-12", start=START + timedelta(hours=2))
+    report(
+        15,
+        first=200,
+        currency="KWD",
+        scale=3,
+        store="kuwait-city-flagship-store-12",
+        start=START + timedelta(hours=2),
+    )
     plan = approved(previewed(ana, reason="Checkout charged one percent where the contract says two."), ben)
     recalculate(ids[3], fee_percent=3, at=START + timedelta(days=1))
     job = applied(plan, ana)
@@ -41,9 +48,14 @@ def incident(users: UserFactory) -> Incident:
     revert.refresh_from_db()
     report(8, first=300, service="checkout", start=START + timedelta(hours=3))
     ready = previewed(
-        ana, target="raises-on-odd", selection=Selection("fee", services=("checkout",)), reason="A second, smaller one."
+        ana,
+        target="raises-on-odd",
+        selection=Selection("fee", services=("checkout",)),
+        reason="A second, smaller one.",
     )
     report(8, first=400, service="refunds", start=START + timedelta(hours=4))
-    waiting = opened(ana, selection=Selection("fee", services=("refunds",)), reason="A third one, being previewed.")
+    waiting = opened(
+        ana, selection=Selection("fee", services=("refunds",)), reason="A third one, being previewed."
+    )
     running = request_preview(waiting, acting_user=ana).jobs.get()
     return Incident(ids[3], plan.case, plan, revert, ready, running, job)
