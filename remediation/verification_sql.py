@@ -90,16 +90,17 @@ SCOPE = f"""
           AND (c.calculated_at, c.id) <= (%(through_at)s, %(through_id)s)
           AND {{condition}}
           AND (c.plan_chunk_id IS NULL OR {APPLIED.format(chunk="c.plan_chunk_id", transaction="c.transaction_id")})
-          -- A transaction with several matching calculations is counted at the first of them.
+          -- A transaction with several matching calculations is counted at the first of them. OFFSET 0 and "+ 0" keep these two
+          -- what they are, a look at one transaction's calculations: as joins, or over the keyset, they would read a release for each row.
           AND NOT EXISTS (
               SELECT FROM transactions_calculation earlier
               WHERE earlier.transaction_id = c.transaction_id AND earlier.plan_chunk_id IS NULL AND earlier.id < c.id
-                AND earlier.release_id = ANY(%(releases)s) AND {{earlier}})
+                AND earlier.release_id + 0 = ANY(%(releases)s) AND {{earlier}} OFFSET 0)
           AND NOT EXISTS (
               SELECT FROM transactions_calculation earlier
               WHERE earlier.transaction_id = c.transaction_id AND earlier.plan_chunk_id IS NOT NULL AND earlier.id < c.id
-                AND earlier.release_id = ANY(%(releases)s) AND {{earlier}}
-                AND {APPLIED.format(chunk="earlier.plan_chunk_id", transaction="earlier.transaction_id")})
+                AND earlier.release_id + 0 = ANY(%(releases)s) AND {{earlier}}
+                AND {APPLIED.format(chunk="earlier.plan_chunk_id", transaction="earlier.transaction_id")} OFFSET 0)
     ) AS judged
     JOIN transactions_transaction t ON t.id = judged.transaction_id
     LEFT JOIN transactions_store store ON store.id = t.store_id
