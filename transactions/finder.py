@@ -68,10 +68,11 @@ def count(selection: Selection) -> Counts:
             condition.params | {"releases": list(releases)},
         )
         cells = cursor.fetchall()
-    by_release: dict[int, int] = dict.fromkeys(releases, 0)
+    # Releases without a row are left out: one may be known only as the target of a preview, which is to change no answer here.
+    by_release: dict[int, int] = {}
     by_hour: dict[datetime, int] = {}
     for release_id, hour, rows in cells:
-        by_release[release_id] += rows
+        by_release[release_id] = by_release.get(release_id, 0) + rows
         by_hour[hour] = by_hour.get(hour, 0) + rows
     return Counts(
         matched=sum(by_release.values()),
