@@ -4,12 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from audit.errors import Refused
@@ -22,6 +20,7 @@ from remediation.models import Case, Job, JobChunk, Plan
 from remediation.preview import request_preview
 from remediation.progress import JobProgress, progress_of
 from remediation.revert import NothingToRevert
+from tests.commands import asked, told
 from tests.conftest import PASSWORD, UserFactory, WorkerFactory
 from tests.remediation.driving import opened
 from tests.remediation.incident import START, fee, pointers, recalculate, report, totals
@@ -38,20 +37,6 @@ def people(committed_db: None, monkeypatch: pytest.MonkeyPatch, users: UserFacto
     """“ada”, an engineer, and “ben”, an approver, whose password every command finds in its environment."""
     monkeypatch.setenv("AMENDS_PASSWORD", PASSWORD)
     return {"ada": users("engineer", name="ada"), "ben": users("approver", name="ben")}
-
-
-def told(*command: str) -> str:
-    """What a command says to a person."""
-    out = StringIO()
-    call_command(*command, stdout=out, stderr=StringIO())
-    return out.getvalue()
-
-
-def asked(*command: str) -> dict[str, Any]:
-    """A command's answer to a script: exactly one JSON object on stdout."""
-    answer = json.loads(told(*command, "--json"))
-    assert isinstance(answer, dict)
-    return answer
 
 
 def test_the_whole_job_by_commands_with_exact_money() -> None:
