@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -97,6 +98,11 @@ def _amount_in_words(amount: str, signed: bool) -> str:
     whole, point, fraction = amount.partition(".")
     minus = "-" if whole.startswith("-") else "+" if signed and amount.strip("0.") else ""
     return f"{minus}{int(whole.lstrip('-')):,}{point}{fraction}"
+
+
+def time_in_words(iso: str) -> str:
+    """A time of an answer for people, in UTC and to the minute."""
+    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def rows_in_words(count: int, noun: str = "transaction") -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from remediation.command_line import JobCommand, money_in_words, rows_in_words
+from remediation.command_line import JobCommand, money_in_words, rows_in_words, time_in_words
 
 MOST_CAUSES = 12
 
@@ -15,9 +15,11 @@ class PlanCommand(JobCommand):
         self.stdout.write(f"Case {answer['case']}, plan {answer['plan']}{kind}: {answer['status']}")
         if answer["proposed"]:
             self.stdout.write(
-                f"{rows_in_words(answer['proposed'])} would change by {money_in_words(answer['delta'], signed=True)}"
+                f"{rows_in_words(answer['proposed'])} would change by {money_in_words(answer['delta'], signed=True)}."
             )
-            self.stdout.write(f"from {money_in_words(answer['before'])} to {money_in_words(answer['after'])}")
+            self.stdout.write(
+                f"Their totals go from {money_in_words(answer['before'])} to {money_in_words(answer['after'])}."
+            )
         else:
             self.stdout.write("Nothing would change.")
         left = [
@@ -60,11 +62,14 @@ class PlanCommand(JobCommand):
             return
         self.stdout.write(f"\nDigest {answer['digest']}")
         if answer["stale"]:
-            self.stdout.write(f"It was fresh until {answer['fresh_until']}. Preview again with --again.")
-        elif answer["status"] == "ready" and answer["proposed"]:
-            people = rows_in_words(answer["required_approvals"], "other person").replace("persons", "people")
             self.stdout.write(
-                f"Next, until {answer['fresh_until']}: {people} approves with\n"
+                f"It was fresh until {time_in_words(answer['fresh_until'])}. Preview again with --again."
+            )
+        elif answer["status"] == "ready" and answer["proposed"]:
+            needed = answer["required_approvals"]
+            who = "another person approves" if needed == 1 else f"{needed} other people approve"
+            self.stdout.write(
+                f"Next, until {time_in_words(answer['fresh_until'])}: {who} it with\n"
                 f"  manage.py approve {answer['plan']} --digest {answer['digest']} --as …"
             )
         elif answer["status"] == "approved":

@@ -2,7 +2,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from remediation.answers import case_answer
-from remediation.command_line import JobCommand, case_numbered, money_in_words
+from remediation.command_line import JobCommand, case_numbered, money_in_words, time_in_words
 from remediation.stage import Stage
 
 
@@ -22,7 +22,7 @@ class Command(JobCommand):
             f"Reason: {answer['reason']}" + (f" ({answer['ticket']})" if answer["ticket"] else "")
         )
         self.stdout.write(f"Selection: {answer['selection_in_words']}, to be as of {answer['target']}")
-        self.stdout.write(f"Opened by {answer['opened_by']} at {answer['opened_at']}")
+        self.stdout.write(f"Opened by {answer['opened_by']} at {time_in_words(answer['opened_at'])}")
         self.tell_table(
             "Plans",
             ("Plan", "Kind", "Status", ">Proposed", ">Failed", ">By", "Asked for by", "Digest"),
@@ -44,7 +44,7 @@ class Command(JobCommand):
             "Decisions",
             ("Plan", "Decision", "By", "At", "Comment"),
             (
-                (str(each["plan"]), each["decision"], each["by"], each["at"], each["comment"])
+                (str(each["plan"]), each["decision"], each["by"], time_in_words(each["at"]), each["comment"])
                 for each in answer["approvals"]
             ),
         )
@@ -56,7 +56,7 @@ class Command(JobCommand):
         verification = answer["verification"]
         if verification is not None:
             self.stdout.write(
-                f"\nLast verified at {verification['verified_at']}: {verification['differing']:,} differing, "
+                f"\nLast verified at {time_in_words(verification['verified_at'])}: {verification['differing']:,} differing, "
                 + (
                     "reconciled"
                     if verification["reconciled"]
