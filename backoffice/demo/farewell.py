@@ -1,8 +1,9 @@
 """The demo's last words: who can sign in, and what is left to do."""
 
+from datetime import timedelta
 from typing import Any
 
-from backoffice.demo.generator import CALCULATOR, ROLLED_BACK
+from backoffice.demo.generator import CALCULATOR, ROLLED_BACK, ROLLED_FORWARD
 from backoffice.demo.narration import Narrator
 from backoffice.demo.people import Logins
 from backoffice.roles import ROLES
@@ -27,7 +28,8 @@ def tell_what_now(narrator: Narrator, done: dict[str, Any], logins: Logins, *, s
     narrator.people((name, _MAY[name]) for name in ROLES)
     narrator.heading("Left for you: another service went wrong a week later")
     narrator.command(
-        f"{_MANAGE} find --calculator {CALCULATOR} --service invoicing --from {ROLLED_BACK:%Y-%m-%d}T00:00Z --target 2.0.0"
+        f"{_MANAGE} find --calculator {CALCULATOR} --service invoicing --from {ROLLED_BACK:%Y-%m-%d}T00:00Z"
+        f" --to {ROLLED_FORWARD + timedelta(days=1):%Y-%m-%d}T00:00Z --target 2.0.0"
     )
     narrator.command(f"{_MANAGE} show {done['open_case']}")
     if done["open_status"] != Plan.Status.READY:

@@ -40,7 +40,8 @@ def tell_find(narrator: Narrator) -> None:
     found = estimate(MISSED, TARGET, seed=SEED)
     share = found.share_wrong
     narrator.say(
-        f"A random sample of {found.sampled:,} says: {share.estimate:.1%} wrong (95% interval {share.low:.1%} to {share.high:.1%}); to correct:"
+        f"A random sample of {found.sampled:,} says: {share.estimate:.1%} are wrong (95% interval: {share.low:.1%} to {share.high:.1%}). "
+        "To correct:"
     )
     narrator.table(
         ["", "about", "at least", "at most"],

@@ -164,7 +164,6 @@ class Story:
         self._tell.heading(f"Rehearse on one country ({REHEARSAL_COUNTRY}), and take it back")
         case = self._case("rehearsal")
         plan = self._previewed(case, "Preview")
-        answer = plan_answer(plan)
         self._carry_out(plan, "Apply")
         revert = self._reverting(case)
         self._carry_out(revert, "Revert")
@@ -173,8 +172,12 @@ class Story:
             raise DemoDoesNotAddUp(
                 f"{corrected - back} transactions do not stand where they stood before {plan}."
             )
+        changed = ", ".join(
+            f"{key[:3]} {shown(money['delta'], int(key[4:]))}"
+            for key, money in (plan.manifest or {}).get("money", {}).items()
+        )
         self._tell.done(
-            f"{corrected} corrected ({money_in_words(answer['delta'])}), then taken back by a plan that needed its own approval: "
+            f"{corrected} corrected ({changed}), then taken back by a plan that needed its own approval: "
             f"all {back} stand where they stood before."
         )
 
@@ -269,10 +272,8 @@ class Story:
         self._tell.table(
             ["", "before", "after", "difference"],
             [
-                [before["currency"], before["amount"], after["amount"], delta["amount"]]
-                for before, after, delta in zip(
-                    answer["before"], answer["after"], answer["delta"], strict=True
-                )
+                [key[:3], *(shown(money[name], int(key[4:])) for name in ("before", "after", "delta"))]
+                for key, money in (plan.manifest or {}).get("money", {}).items()
             ],
         )
         self._tell.say("Why:")
@@ -345,11 +346,6 @@ def digest_of(plan: Plan) -> str:
 def find_case(name: str) -> Case | None:
     """The demo's case of that name in `INCIDENTS`, if it was opened."""
     return Case.objects.filter(incident=INCIDENTS[name].name, opened_by__username="engineer").first()
-
-
-def money_in_words(amounts: list[dict[str, Any]]) -> str:
-    """ "SEK -3564.78, USD -1.00"."""
-    return ", ".join(f"{each['currency']} {each['amount']}" for each in amounts)
 
 
 def _insert_approval(plan: Plan, user: User) -> str:
