@@ -4,7 +4,7 @@ Roles and what they may do are code (`backoffice/roles.py`), so that groups can 
 makes themselves or others a superuser here, and nobody is deleted: who leaves is made inactive.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -21,7 +21,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin):
+class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "first_name", "last_name", "is_active", "last_login")
     list_filter = ("groups", "is_active")
     fieldsets = (
@@ -57,15 +57,12 @@ class PersonAdmin(UserAdmin):
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        fields = (
-            message[0].get("changed", {}).get("fields", ["password"])
-            if isinstance(message, list) and message
-            else ["password"]
-        )
+        parts = message if isinstance(message, list) else []
+        fields = [str(name) for part in parts for name in part.get("changed", {}).get("fields", [])]
         record(
             USER_CHANGED,
             obj,
-            UserChangedData(role=_roles(obj), active=obj.is_active, fields=[str(name) for name in fields]),
+            UserChangedData(role=_roles(obj), active=obj.is_active, fields=fields),
             actor=_acting(request),
         )
         return super().log_change(request, obj, message)
@@ -74,7 +71,7 @@ class PersonAdmin(UserAdmin):
 @admin.register(Group)
 class RoleAdmin(GroupAdmin):
     actions = None
-    list_display: ClassVar = ("name",)
+    list_display = ("name",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -41,7 +41,7 @@ class AmendsAdminSite(admin.AdminSite):
         """Show `part` on the first page, by the template “backoffice/<name>.html”, and alone at “home/<name>/” for pages that are open."""
         self._home_parts[name] = part
 
-    def get_urls(self) -> list[URLResolver | URLPattern]:  # type: ignore[override]
+    def get_urls(self) -> list[URLResolver | URLPattern]:
         part = self.admin_view(never_cache(require_safe(self.home_part)))
         return [path("home/<slug:name>/", part, name="home_part"), *super().get_urls()]
 
@@ -61,7 +61,7 @@ class AmendsAdminSite(admin.AdminSite):
                 shown.append({"label": label, "url": url, "current": request.path.startswith(url)})
         return shown
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         context: dict[str, Any] = {}
         for part in self._home_parts.values():
             context |= part(request)

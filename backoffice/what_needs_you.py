@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from backoffice.site import AmendsAdminSite
@@ -40,13 +41,17 @@ def waiting_plans(request: HttpRequest) -> dict[str, Any]:
             {
                 "plan": plan,
                 "money": plan_change_in_words(plan),
-                "yours": may_approve and not why_not_decide(plan, request.user),
+                "yours": may_approve and not why_not_decide(plan, cast("User", request.user)),
             }
             for plan in plans
             if plan.status == Plan.Status.READY
         ],
         "to_apply": [
-            {"plan": plan, "money": plan_change_in_words(plan), "yours": request.user.has_perm("remediation.apply_plan")}
+            {
+                "plan": plan,
+                "money": plan_change_in_words(plan),
+                "yours": request.user.has_perm("remediation.apply_plan"),
+            }
             for plan in plans
             if plan.status == Plan.Status.APPROVED
         ],

@@ -9,9 +9,11 @@ from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DataError
 from django.db.models import Model, Q, QuerySet
+from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 
 AFTER, BEFORE = "after", "before"
@@ -43,14 +45,15 @@ def keyset_page(
     descending = keyset[0].startswith("-")
     backward = bool(before)
     place = before or after
-    if place:
-        queryset = queryset.filter(
-            _beyond(fields, _read_place(place, len(fields)), below=descending != backward)
-        )
     order = [name if not backward else name[1:] if descending else f"-{name}" for name in keyset]
     try:
+        if place:
+            beyond = _beyond(fields, _read_place(place, len(fields)), below=descending != backward)
+            queryset = queryset.filter(beyond)
         found = list(queryset.order_by(*order)[: size + 1])
-    except (ValidationError, ValueError, FieldError) as error:
+    except (ValidationError, ValueError, TypeError, DataError) as error:
+        if not place:
+            raise
         raise PlaceUnreadable(f"“{place}” is no place in this list.") from error
     more, rows = len(found) > size, found[:size]
     if backward:
@@ -105,6 +108,7 @@ class KeysetChangeList(ChangeList):
     """Django's change list without its counts and offsets. The model admin's `get_keyset` says along which fields it is read."""
 
     page: KeysetPage
+    model_admin: Any
     _places: dict[str, str]
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
@@ -116,7 +120,7 @@ class KeysetChangeList(ChangeList):
         queryset: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         return queryset
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
         return list(self.model_admin.get_keyset(request))
 
     def get_results(self, request: HttpRequest) -> None:

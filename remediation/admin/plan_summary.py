@@ -89,7 +89,16 @@ def totals(plan: Plan) -> PlanTotals:
 
 def money_rows(found: PlanTotals) -> list[MoneyRow]:
     """The money of a plan by currency."""
-    return [MoneyRow(*_currency(key), **part) for key, part in sorted(found.money.items())]
+    return [
+        MoneyRow(
+            *_currency(key),
+            before=part["before"],
+            after=part["after"],
+            delta=part["delta"],
+            largest=part["largest"],
+        )
+        for key, part in sorted(found.money.items())
+    ]
 
 
 def cause_rows(plan: Plan) -> list[CauseRow]:

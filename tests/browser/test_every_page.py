@@ -42,7 +42,7 @@ def pages(shown: Incident) -> dict[str, str]:
         "stores": "/transactions/store/",
         "store": f"/transactions/store/{Store.objects.get(reference='kuwait-city-flagship-store-12').pk}/",
         "releases": "/transactions/release/",
-        "release": f"/transactions/release/{Release.objects.filter(version='1.0.0').first().pk}/",
+        "release": f"/transactions/release/{Release.objects.get(service='payments', version='1.0.0').pk}/",
         "calculations": "/transactions/calculation/",
         "cases": "/remediation/case/",
         "case": f"/remediation/case/{shown.case.pk}/",

@@ -13,7 +13,9 @@ from tests.remediation.driving import applied, approved, digest, opened, preview
 from tests.remediation.incident import report
 
 
-def test_an_approver_approves_exactly_what_was_previewed(signed_in: ReaderFactory, users: UserFactory) -> None:
+def test_an_approver_approves_exactly_what_was_previewed(
+    signed_in: ReaderFactory, users: UserFactory
+) -> None:
     report(12)
     plan = previewed(users("engineer", name="ana"))
     ben = signed_in("approver", name="ben")
@@ -25,10 +27,16 @@ def test_an_approver_approves_exactly_what_was_previewed(signed_in: ReaderFactor
     plan.refresh_from_db()
     assert plan.status == Plan.Status.APPROVED
     entry = AuditEntry.objects.get(event="plan.approved")
-    assert (entry.actor_label, entry.data["digest"], entry.data["comment"]) == ("ben", digest(plan), "As the contract says.")
+    assert (entry.actor_label, entry.data["digest"], entry.data["comment"]) == (
+        "ben",
+        digest(plan),
+        "As the contract says.",
+    )
 
 
-def test_whoever_asked_for_a_plan_is_told_why_they_cannot_decide(signed_in: ReaderFactory, users: UserFactory) -> None:
+def test_whoever_asked_for_a_plan_is_told_why_they_cannot_decide(
+    signed_in: ReaderFactory, users: UserFactory
+) -> None:
     report(3)
     both = users("engineer", name="ana")
     both.groups.add(users("approver").groups.get())
@@ -39,7 +47,9 @@ def test_whoever_asked_for_a_plan_is_told_why_they_cannot_decide(signed_in: Read
     expect(ana.page.get_by_role("button", name="Approve")).to_have_count(0)
 
 
-def test_support_finds_a_transaction_and_sees_it_before_and_after(signed_in: ReaderFactory, users: UserFactory) -> None:
+def test_support_finds_a_transaction_and_sees_it_before_and_after(
+    signed_in: ReaderFactory, users: UserFactory
+) -> None:
     report(3)
     applied(approved(previewed(users("engineer")), users("approver")), users("engineer"))
     support = signed_in("support")
@@ -59,7 +69,9 @@ def test_support_finds_a_transaction_and_sees_it_before_and_after(signed_in: Rea
 def test_a_jobs_progress_moves_without_reloading(signed_in: ReaderFactory, users: UserFactory) -> None:
     report(9)
     ana = signed_in("engineer", name="ana")
-    job = request_preview(opened(users("engineer", name="ana")), acting_user=users("engineer", name="ana")).jobs.get()
+    job = request_preview(
+        opened(users("engineer", name="ana")), acting_user=users("engineer", name="ana")
+    ).jobs.get()
     ana.open(f"/remediation/job/{job.pk}/")
     expect(ana.page.locator("#percent")).to_have_text("0 %")
     ana.page.evaluate("window.neverReloaded = true")
@@ -70,10 +82,14 @@ def test_a_jobs_progress_moves_without_reloading(signed_in: ReaderFactory, users
     assert ana.page.evaluate("window.neverReloaded") is True
 
 
-def test_without_javascript_a_jobs_page_shows_the_progress_when_reloaded(signed_in: ReaderFactory, users: UserFactory) -> None:
+def test_without_javascript_a_jobs_page_shows_the_progress_when_reloaded(
+    signed_in: ReaderFactory, users: UserFactory
+) -> None:
     report(4)
     ana = signed_in("engineer", name="ana", javascript=False)
-    job = request_preview(opened(users("engineer", name="ana")), acting_user=users("engineer", name="ana")).jobs.get()
+    job = request_preview(
+        opened(users("engineer", name="ana")), acting_user=users("engineer", name="ana")
+    ).jobs.get()
     ana.open(f"/remediation/job/{job.pk}/")
     expect(ana.page.locator("#percent")).to_have_text("0 %")
     work(job.pk, worker="test")
@@ -81,7 +97,9 @@ def test_without_javascript_a_jobs_page_shows_the_progress_when_reloaded(signed_
     expect(ana.page.locator("#percent")).to_have_text("100 %")
 
 
-def test_a_stale_button_answers_with_what_happened_meanwhile(signed_in: ReaderFactory, users: UserFactory) -> None:
+def test_a_stale_button_answers_with_what_happened_meanwhile(
+    signed_in: ReaderFactory, users: UserFactory
+) -> None:
     report(3)
     plan = previewed(users("engineer"))
     ben = signed_in("approver", name="ben")
@@ -95,7 +113,9 @@ def test_a_stale_button_answers_with_what_happened_meanwhile(signed_in: ReaderFa
     assert plan.status == Plan.Status.APPROVED
 
 
-def test_an_engineer_applies_an_approved_plan_and_plans_to_take_it_back(signed_in: ReaderFactory, users: UserFactory) -> None:
+def test_an_engineer_applies_an_approved_plan_and_plans_to_take_it_back(
+    signed_in: ReaderFactory, users: UserFactory
+) -> None:
     report(5)
     plan = approved(previewed(users("engineer", name="ana")), users("approver"))
     ana = signed_in("engineer", name="ana")

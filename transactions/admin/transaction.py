@@ -51,7 +51,9 @@ class TransactionAdmin(ReadOnlyAdmin):
 
     def get_keyset(self, request: HttpRequest) -> tuple[str, ...]:
         # Along the index that answers: by store and time, by reference, or the newest rows.
-        term = request.GET.get("q", "").strip()
+        # A search that the form refuses, as one with a NUL, is none.
+        given = request.GET.get("q", "").strip()
+        term = "" if "\0" in given else given
         if any(name in request.GET for name in self.lookups) or (term and _store_named(request, term)):
             return ("-occurred_at", "-id")
         return ("reference", "id") if term else ("-id",)
