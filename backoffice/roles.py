@@ -6,10 +6,9 @@ from django.db.models import Q
 _OWN_APPS = ("audit", "transactions", "remediation")
 
 # Codenames beside viewing, which every role may: Amends hides nothing from its own people.
-# `add_ingestbatch` is the permission to import transactions.
 ROLES: dict[str, tuple[str, ...]] = {
     "support": (),
-    "engineer": ("open_case", "preview_plan", "apply_plan", "verify_case", "add_ingestbatch"),
+    "engineer": ("open_case", "preview_plan", "apply_plan", "verify_case", "import_transactions"),
     "approver": ("approve_plan",),
     "auditor": (),
     "administrator": ("view_user", "add_user", "change_user", "view_group", "view_permission"),

@@ -57,6 +57,7 @@ class IngestBatch(models.Model):
 
     class Meta:
         verbose_name_plural = "ingest batches"
+        permissions: ClassVar = [("import_transactions", "Can import transactions")]
 
     def __str__(self) -> str:
         return f"{self.source}: {self.origin}"
