@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -121,6 +122,37 @@ def test_lists_neither_count_nor_skip_and_ask_no_more_for_more_rows(
     with django_assert_max_num_queries(len(few)) as many:
         support.get(address)
     _assert_plain(many)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        LIST,
+        f"{LIST}?q=o-1",
+        f"{LIST}?store={{store}}",
+        f"{LIST}{{transaction}}/",
+        "/transactions/store/?q=s-",
+        "/transactions/store/{store}/",
+        "/transactions/calculation/?release={release}",
+        "/transactions/release/{release}/",
+    ],
+)
+def test_an_index_answers_every_query_on_a_large_table(support: Client, address: str) -> None:
+    (transaction, *_) = report(5)
+    address = address.format(
+        transaction=transaction, store=Store.objects.get().pk, release=Release.objects.get().pk
+    )
+    with CaptureQueriesContext(connection) as queries:
+        assert support.get(address).status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # what is scanned all the same has no index
+        for query in queries:
+            cursor.execute(f"EXPLAIN {query['sql']}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            for table in ("transaction", "calculation", "currentcalculation", "supersession"):
+                assert f"Seq Scan on transactions_{table}\n" not in plan.replace("  (", "\n"), (
+                    f"{query['sql']}\n{plan}"
+                )
 
 
 def _assert_plain(queries: CaptureQueriesContext) -> None:

@@ -102,10 +102,7 @@ class TransactionAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).select_related("store", "current__calculation__release", "batch")
 
     def page_context(self, request: HttpRequest, subject: Transaction) -> dict[str, Any]:
-        newest = (
-            Calculation.objects.filter(transaction=subject).select_related("release", "batch").order_by("-id")
-        )[: MOST_CALCULATIONS + 1]
-        calculations = sorted(newest[:MOST_CALCULATIONS], key=lambda each: each.pk)
+        calculations, more = _calculations(subject)
         current = current_calculation(subject)
         if current is not None and current.pk not in {each.pk for each in calculations}:
             calculations.insert(0, current)
@@ -117,8 +114,24 @@ class TransactionAdmin(ReadOnlyAdmin):
             "components": components,
             "rows": list(_rows(calculations, current, components, history)),
             "history": history,
-            "more_calculations": len(newest) > MOST_CALCULATIONS,
+            "more_calculations": more,
         }
+
+
+def _calculations(transaction: Transaction) -> tuple[list[Calculation], bool]:
+    """The newest calculations of a transaction, the earliest first, and whether there are more.
+
+    Reported and proposed ones are read apart: each kind has an index of its own, and no index holds both.
+    """
+    newest = (
+        Calculation.objects.filter(transaction=transaction).select_related("release", "batch").order_by("-id")
+    )
+    found = [
+        *newest.filter(plan_chunk_id__isnull=True)[: MOST_CALCULATIONS + 1],
+        *newest.filter(plan_chunk_id__isnull=False)[: MOST_CALCULATIONS + 1],
+    ]
+    found.sort(key=lambda each: each.pk)
+    return found[-MOST_CALCULATIONS:], len(found) > MOST_CALCULATIONS
 
 
 def _store_named(request: HttpRequest, term: str) -> Store | None:
