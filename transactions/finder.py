@@ -12,6 +12,21 @@ from django.db import connection
 from transactions.models import Release
 from transactions.selection import Selection
 
+_POINTER = """
+    JOIN transactions_currentcalculation current
+      ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
+"""
+_POINTER_LOOKED_UP = """
+    CROSS JOIN LATERAL (
+        SELECT FROM transactions_currentcalculation current
+        WHERE current.transaction_id = c.transaction_id AND current.calculation_id = c.id
+        OFFSET 0
+    ) AS standing
+"""
+"""The same, row by row. To the planner the join's two columns are independent: it expects next to no match, and reads and sorts
+all there are to give a page of them. OFFSET 0 keeps it from seeing through.
+"""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -82,31 +97,44 @@ def count(selection: Selection) -> Counts:
 
 
 def page(selection: Selection, *, after: Place | None = None, limit: int = 100) -> list[FoundTransaction]:
-    """The next `limit` matching transactions behind `after`. A deep page costs what the first one does."""
+    """The next `limit` matching transactions behind `after`. A deep page costs what the first one does.
+
+    Where few of a release's transactions match, by store or currency, more of its keyset is walked to fill a page.
+    """
+    found: list[FoundTransaction] = []
+    for release in selection.releases():
+        if len(found) == limit:
+            break
+        if after is None or release.pk > after.release_id:
+            found += _page_of_release(selection, release.pk, None, limit - len(found))
+        elif release.pk == after.release_id:
+            found += _page_of_release(selection, release.pk, after, limit - len(found))
+    return found
+
+
+def _page_of_release(
+    selection: Selection, release_id: int, after: Place | None, limit: int
+) -> list[FoundTransaction]:
+    """One release at a time, since the keyset gives an order only within one.
+
+    Stores have an index of their own and few transactions each: the planner starts from them. All else walks the keyset.
+    """
     condition = selection.condition()
-    parameters: dict[str, Any] = condition.params | {
-        "releases": [release.pk for release in selection.releases()],
-        "limit": limit,
-    }
+    parameters: dict[str, Any] = condition.params | {"release": release_id, "limit": limit}
     behind = "TRUE"
     if after is not None:
-        behind = "(c.release_id, c.calculated_at, c.id) > (%(release)s, %(calculated_at)s, %(calculation)s)"
-        parameters |= {
-            "release": after.release_id,
-            "calculated_at": after.calculated_at,
-            "calculation": after.calculation_id,
-        }
+        behind = "(c.calculated_at, c.id) > (%(calculated_at)s, %(calculation)s)"
+        parameters |= {"calculated_at": after.calculated_at, "calculation": after.calculation_id}
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             SELECT t.id, t.reference, s.reference, t.currency, t.scale, t.occurred_at, c.id, c.release_id, c.calculated_at, c.total
             FROM transactions_calculation c
-            JOIN transactions_currentcalculation current
-              ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
             JOIN transactions_transaction t ON t.id = c.transaction_id
             JOIN transactions_store s ON s.id = t.store_id
-            WHERE c.release_id = ANY(%(releases)s) AND {condition.sql} AND {behind}
-            ORDER BY c.release_id, c.calculated_at, c.id
+            {_POINTER if selection.stores else _POINTER_LOOKED_UP}
+            WHERE c.release_id = %(release)s AND {condition.sql} AND {behind}
+            ORDER BY c.calculated_at, c.id
             LIMIT %(limit)s
             """,
             parameters,
@@ -115,10 +143,6 @@ def page(selection: Selection, *, after: Place | None = None, limit: int = 100) 
 
 
 def _joins(selection: Selection) -> str:
-    pointer = """
-        JOIN transactions_currentcalculation current
-          ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
-    """
-    return pointer + (
+    return _POINTER + (
         "JOIN transactions_transaction t ON t.id = c.transaction_id" if selection.needs_transaction else ""
     )

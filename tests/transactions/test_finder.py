@@ -7,8 +7,8 @@ import pytest
 from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed
 from tests.remediation.incident import START, recalculate, report
-from transactions.finder import count, page
-from transactions.selection import InvalidSelection, Selection
+from transactions.finder import FoundTransaction, count, page
+from transactions.selection import Selection
 
 PAYMENTS = Selection("fee", services=("payments",))
 
@@ -58,39 +58,53 @@ def test_a_proposal_changes_no_answer_until_it_is_applied(users: UserFactory) ->
     report(5)
     before = count(PAYMENTS), page(PAYMENTS)
     plan = previewed(users("engineer"))
-    after = count(PAYMENTS)
-    assert (after.matched, after.by_hour) == (before[0].matched, before[0].by_hour)
-    assert page(PAYMENTS) == before[1]
+    assert (count(PAYMENTS), page(PAYMENTS)) == before
     applied(approved(plan, users("approver")), users("engineer"))
     assert count(Selection("fee", versions=("2.0.0",))).matched == 5
     assert count(Selection("fee", versions=("1.0.0",))).matched == 0
+
+
+def paged(selection: Selection, limit: int) -> list[FoundTransaction]:
+    """All pages, one behind the other."""
+    seen: list[FoundTransaction] = []
+    while found := page(selection, after=seen[-1].place if seen else None, limit=limit):
+        assert len(found) <= limit
+        seen += found
+    return seen
 
 
 @pytest.mark.django_db
 def test_pages_follow_each_other_without_gap_or_overlap() -> None:
     report(7)
     report(4, service="checkout", first=7)
-    seen, after = [], None
-    while found := page(Selection("fee"), after=after, limit=3):
-        seen += [each.reference for each in found]
-        after = found[-1].place
-    assert seen == [f"o-{index}" for index in range(11)]
+    for limit in (1, 3, 7, 11, 100):
+        assert [each.reference for each in paged(Selection("fee"), limit)] == [
+            f"o-{index}" for index in range(11)
+        ]
 
 
 @pytest.mark.django_db
-def test_what_cannot_be_meant_is_refused() -> None:
-    report(1)
-    with pytest.raises(InvalidSelection, match="No release matches"):
-        count(Selection("fee", versions=("7",)))
-    with pytest.raises(InvalidSelection, match="explicit offset"):
-        Selection("fee", calculated_from=datetime(2026, 3, 2))  # noqa: DTZ001 (the point of the test)
-    with pytest.raises(InvalidSelection, match="window is empty"):
-        Selection("fee", calculated_from=START, calculated_before=START)
-    with pytest.raises(InvalidSelection, match="Unknown criteria: colour"):
-        Selection.from_criteria({"calculator": "fee", "colour": "red"})
+def test_calculations_of_one_moment_are_each_on_one_page() -> None:
+    for index in range(5):
+        report(1, first=index, start=START - timedelta(seconds=index))
+    found = paged(Selection("fee"), 2)
+    assert len({each.calculated_at for each in found}) == 1
+    assert [each.reference for each in found] == [f"o-{index}" for index in range(5)]
 
 
-def test_a_selection_survives_being_stored_and_asks_the_same_in_any_order() -> None:
-    selection = Selection("fee", versions=("2", "1", "1"), calculated_from=START, countries=("US",))
-    assert Selection.from_criteria(selection.to_criteria()) == selection
-    assert selection == Selection("fee", versions=("1", "2"), calculated_from=START, countries=("US",))
+@pytest.mark.django_db
+def test_pages_hold_what_the_count_counts_whatever_narrows_it() -> None:
+    report(4)
+    report(3, store="s-2", first=4, currency="JPY", scale=0)
+    ids = report(3, store="s-2", first=7, service="checkout")
+    recalculate(ids[0], fee_percent=3, at=START + timedelta(days=1), version="3.0.0", service="checkout")
+    for selection, expected in (
+        (Selection("fee", stores=("s-2",)), [4, 5, 6, 8, 9, 7]),
+        (Selection("fee", stores=("s-2",), services=("checkout",), versions=("1.0.0",)), [8, 9]),
+        (Selection("fee", currencies=("JPY",)), [4, 5, 6]),
+        (Selection("fee", countries=("US",), occurred_from=START + timedelta(seconds=8)), [8, 9]),
+        (Selection("fee", calculated_before=START + timedelta(seconds=2)), [0, 1]),
+    ):
+        found = paged(selection, 2)
+        assert [each.reference for each in found] == [f"o-{index}" for index in expected]
+        assert count(selection).matched == len(expected)
