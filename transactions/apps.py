@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.conf import settings
 
@@ -10,3 +12,4 @@ class TransactionsConfig(AppConfig):
     def ready(self) -> None:
         """Make every calculator known that the setting `AMENDS_CALCULATORS` and installed packages name."""
         load(settings.AMENDS_CALCULATORS)
+        import_module("transactions.events")  # an entry of a type that nobody imported could not be written

@@ -1,0 +1,235 @@
+"""What services report, taken in: facts and calculations, landed once and set-wise.
+
+Records are first staged (a temporary table, by COPY), then landed in one transaction: either all that can land does, or nothing. What was known already
+changes nothing; what contradicts it is rejected, and never overwrites it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import structlog
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection, transaction
+
+from audit.permission import demand
+from audit.trail import record
+from transactions.canonical import amounts_json, canonical_json, facts_hash, microseconds
+from transactions.events import IMPORTED, TransactionsImported
+from transactions.ingest_sql import (
+    CLASSIFY,
+    CREATE_STAGING,
+    INSERT_CALCULATIONS,
+    INSERT_PERSONAL,
+    INSERT_RELEASES,
+    INSERT_STORES,
+    INSERT_TRANSACTIONS,
+    NEXT_SLICE,
+    REJECTIONS,
+    RESOLVE,
+)
+from transactions.models import IngestBatch
+
+logger = structlog.get_logger(__name__)
+
+POINTED_AT_A_TIME = 20_000
+TRIES = 3
+TRY_AGAIN = ("40001", "40P01")
+"""Serialization failure and deadlock."""
+
+
+class ReportedTransaction(NamedTuple):
+    """What a service reports of one transaction: its facts, and one calculation of them.
+
+    `position` is the caller's own number for it, given back where it is rejected. Times have offsets; `amounts` are whole smallest
+    units at `scale` and have a total; `inputs` are JSON values without floats. `personal` goes to the erasable table.
+    """
+
+    position: int
+    reference: str
+    store: str
+    currency: str
+    scale: int
+    occurred_at: datetime
+    inputs: dict[str, Any]
+    service: str
+    calculator: str
+    version: str
+    calculated_at: datetime
+    amounts: dict[str, int]
+    personal: dict[str, Any] | None = None
+    store_name: str = ""
+    store_country: str = ""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A reported transaction that contradicts what is known: its position, the field, and the reason for people."""
+
+    position: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What became of the reported transactions. imported + unchanged + len(rejections) is how many there were.
+
+    `recalculated` of the imported are later calculations of known transactions; `superseding_corrections` of these superseded a
+    correction of ours. `batch_id` is None where nothing was new.
+    """
+
+    imported: int = 0
+    unchanged: int = 0
+    recalculated: int = 0
+    superseding_corrections: int = 0
+    rejections: list[Rejection] = field(default_factory=list)
+    batch_id: int | None = None
+
+
+def ingest(
+    records: Iterable[ReportedTransaction], *, source: str, origin: str, acting_user: User
+) -> IngestResult:
+    """Take in what `source` reports. Safe to repeat: the same again is unchanged. Raises `NotPermitted`.
+
+    `origin` says for people where it came from. `transactions.canonical.NotCanonical` is raised for inputs that cannot be stored
+    exactly, and then nothing has landed.
+    """
+    with Staging(source) as staging:
+        staging.add(records)
+        return staging.land(origin=origin, acting_user=acting_user)
+
+
+class Staging:
+    """Reported transactions on their way in: outside of every table that anybody reads, and gone with the session."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __enter__(self) -> Self:
+        with connection.cursor() as cursor:
+            cursor.execute(CREATE_STAGING)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if connection.is_usable():
+            with connection.cursor() as cursor:
+                cursor.execute("DROP TABLE IF EXISTS pg_temp.staged, pg_temp.resolved, pg_temp.landed")
+
+    def add(self, records: Iterable[ReportedTransaction]) -> None:
+        """COPY records in, as they come."""
+        with connection.cursor() as cursor, cursor.copy("COPY pg_temp.staged FROM STDIN") as copy:
+            for each in records:
+                copy.write_row(self._row(each))
+
+    def land(self, *, origin: str, acting_user: User) -> IngestResult:
+        """Land all that was added, in one transaction; tried again where it met a deadlock. Raises `NotPermitted`."""
+        demand(acting_user, "transactions.import_transactions")
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE pg_temp.staged")
+        for attempt in range(1, TRIES + 1):
+            try:
+                with transaction.atomic():
+                    result = self._land(origin, acting_user)
+                    if result.imported == 0:
+                        transaction.set_rollback(
+                            True
+                        )  # no batch, store or release of an import that brought nothing
+                return result
+            except OperationalError as error:
+                state = getattr(error.__cause__, "sqlstate", "")
+                if state not in TRY_AGAIN or attempt == TRIES or connection.in_atomic_block:
+                    raise
+                logger.warning("ingest.tried_again", state=state, attempt=attempt)
+        raise AssertionError("unreachable")
+
+    def _row(self, each: ReportedTransaction) -> tuple[Any, ...]:
+        inputs = canonical_json(each.inputs)
+        facts = facts_hash(
+            source=self._source,
+            reference=each.reference,
+            store=each.store,
+            currency=each.currency,
+            scale=each.scale,
+            occurred_at_us=microseconds(each.occurred_at),
+            inputs_text=inputs,
+        )
+        return (
+            each.position,
+            each.reference,
+            each.store,
+            each.store_name,
+            each.store_country,
+            each.currency,
+            each.scale,
+            each.occurred_at,
+            inputs,
+            facts,
+            each.service,
+            each.calculator,
+            each.version,
+            each.calculated_at,
+            amounts_json(each.amounts),
+            each.amounts["total"],
+            None if each.personal is None else canonical_json(each.personal),
+        )
+
+    def _land(self, origin: str, acting_user: User) -> IngestResult:
+        batch = IngestBatch.objects.create(source=self._source, origin=origin)
+        parameters = {"source": self._source, "batch": batch.pk}
+        with connection.cursor() as cursor:
+            for statement in (INSERT_STORES, INSERT_RELEASES, INSERT_TRANSACTIONS):
+                cursor.execute(statement, parameters)
+            # New statements see what concurrent imports committed while the ones above waited for them.
+            cursor.execute(RESOLVE, parameters)
+            cursor.execute(INSERT_CALCULATIONS, parameters)
+            cursor.execute(INSERT_PERSONAL)
+            cursor.execute(CLASSIFY)
+            imported, unchanged, recalculated = cursor.fetchone()
+            cursor.execute(REJECTIONS)
+            rejections = [Rejection(*row) for row in cursor.fetchall()]
+        superseding = _point_at_landed()
+        result = IngestResult(
+            imported, unchanged, recalculated, superseding, rejections, batch.pk if imported else None
+        )
+        if imported:
+            record(
+                IMPORTED,
+                batch,
+                TransactionsImported(
+                    source=self._source,
+                    origin=origin,
+                    imported=imported,
+                    unchanged=unchanged,
+                    recalculated=recalculated,
+                    superseding_corrections=superseding,
+                    contradicting=len(rejections),
+                ),
+                actor=acting_user,
+            )
+        return result
+
+
+def _point_at_landed() -> int:
+    """Move pointers to what has landed where that is newer, in transaction-id order. How many corrections were superseded."""
+    after = (0, 0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(max(id), 0) FROM transactions_supersession")
+        newest_before = cursor.fetchone()[0]
+        while True:
+            cursor.execute(NEXT_SLICE, {"transaction": after[0], "id": after[1], "limit": POINTED_AT_A_TIME})
+            ids, transaction_id, calculation_id = cursor.fetchone()
+            if not ids:
+                break
+            cursor.execute("SELECT * FROM amends_point_at_reported(%s)", [ids])
+            after = (transaction_id, calculation_id)
+        cursor.execute(
+            "SELECT count(*) FROM transactions_supersession s JOIN pg_temp.landed ON landed.id = s.superseded_by_id"
+            " WHERE s.id > %s AND s.of_correction",
+            [newest_before],
+        )
+        return int(cursor.fetchone()[0])
