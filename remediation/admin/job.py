@@ -24,7 +24,7 @@ MOST_TROUBLED_CHUNKS = 20
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ("name", "case_page", "status_badge", "progress", "rows_done", "asked_by", "requested")
+    list_display = ("name", "status_badge", "case_page", "progress", "rows_done", "asked_by", "requested")
     list_select_related = ("case", "requested_by")
     list_filter = ("status", "kind")
     lookups: ClassVar = frozenset({"status__exact", "kind__exact", "case", "case__id__exact"})

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from audit.models import AuditEntry
 from tests.browser.conftest import ReaderFactory
@@ -105,3 +105,29 @@ def test_the_pages_of_people_fit(
             page.screenshot(
                 path=str(Path(folder) / f"{name} {role} {width} {color_scheme}.png"), full_page=True
             )
+
+
+@pytest.mark.parametrize(("width", "color_scheme"), [(1440, "light"), (360, "dark")])
+def test_signing_in_and_what_is_not_there_fit_too(
+    signed_in: ReaderFactory, width: int, color_scheme: str
+) -> None:
+    reader = signed_in("support", width=width, color_scheme=color_scheme)
+    page = reader.page
+    for name, path, heading in (
+        ("not there", "/remediation/plan/999999/", "There is no such page"),
+        ("not permitted", "/auth/user/", "You may not see this"),
+    ):
+        page.goto(f"{reader.address}{path}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        assert too_wide(page) == []
+        if folder := os.environ.get("AMENDS_SCREENSHOTS"):
+            page.screenshot(path=str(Path(folder) / f"{name} {width} {color_scheme}.png"))
+    # The browser itself notes in its console that a page was not found, or forbidden.
+    assert all("Failed to load resource" in complaint for complaint in reader.complaints)
+    reader.complaints.clear()
+    reader.open("/")
+    page.get_by_role("button", name="Log out").click()
+    reader.open("/login/")
+    assert too_wide(page) == []
+    if folder := os.environ.get("AMENDS_SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"login {width} {color_scheme}.png"))
