@@ -1,7 +1,7 @@
 """What services report, taken in: facts and calculations, landed once and set-wise.
 
-Records are first staged (a temporary table, by COPY), then landed in one transaction: either all that can land does, or nothing. What was known already
-changes nothing; what contradicts it is rejected, and never overwrites it.
+Records are first staged (a temporary table, by COPY), then landed in one transaction: either all that can land does, or
+nothing. What was known already changes nothing; what contradicts it is rejected, and never overwrites it.
 """
 
 from collections.abc import Iterable
@@ -180,7 +180,7 @@ class Staging:
 
     def _land(self, origin: str, acting_user: User) -> IngestResult:
         batch = IngestBatch.objects.create(source=self._source, origin=origin)
-        parameters = {"source": self._source, "batch": batch.pk}
+        parameters: dict[str, Any] = {"source": self._source, "batch": batch.pk}
         with connection.cursor() as cursor:
             for statement in (INSERT_STORES, INSERT_RELEASES, INSERT_TRANSACTIONS):
                 cursor.execute(statement, parameters)

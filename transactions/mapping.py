@@ -4,8 +4,10 @@ docs/bring-your-own-data.md is the guide. Values are templates over columns: "{f
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping as Columns
+from collections.abc import Iterator
+from collections.abc import Mapping as Columns
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -56,12 +58,12 @@ class Template:
                 )
         return cls(text, tuple((before, name) for before, name, _, _ in parsed))
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that it needs, as they are named in the file."""
         return tuple(name for _, name in self.parts if name is not None)
 
-    @property
+    @cached_property
     def only_column(self) -> str | None:
         """The column that it is, where it is nothing but that."""
         return self.parts[0][1] if len(self.parts) == 1 and self.parts[0][0] == "" else None

@@ -127,7 +127,7 @@ class _Lines:
 def _csv_rows(file: SourceFile, raw: IO[bytes]) -> Iterator[SourceRow]:
     lines = _Lines(_text_of(raw), file.name)
     reader = csv.reader(lines, strict=True)
-    columns = _header(file, lines, reader)
+    columns = _header(file, reader)
     number = 0
     while True:
         line = reader.line_num + 1
@@ -150,7 +150,7 @@ def _csv_rows(file: SourceFile, raw: IO[bytes]) -> Iterator[SourceRow]:
             yield _csv_row(file, columns, cells, number, line)
 
 
-def _header(file: SourceFile, lines: _Lines, reader: Any) -> list[str]:
+def _header(file: SourceFile, reader: Any) -> list[str]:
     try:
         columns = list(next(reader))
     except StopIteration:
