@@ -54,7 +54,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 
 # Run with the owner's rights, so each is granted by name. Other functions have their caller's rights only.
-FUNCTIONS_WITH_OWNER_RIGHTS = ("amends_point_at_reported", "amends_apply_chunk")
+FUNCTIONS_WITH_OWNER_RIGHTS = ("amends_point_at_reported", "amends_apply_chunk", "amends_refresh_statistics")
 
 
 class UnclassifiedTable(LookupError):
