@@ -1,7 +1,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from typing import Any
@@ -44,8 +43,9 @@ class Command(AmendsCommand):
         try:
             call_command("services", "up", stdout=self.stderr)
             supervise.keep_alive()
-            self._demo()
-            if not no_serve:
+            if no_serve:
+                call_command("demo")
+            else:
                 self._serve(supervise)
         except KeyboardInterrupt:
             self.say("\nStopping …")
@@ -78,13 +78,8 @@ class Command(AmendsCommand):
             file.write()
         return killed or "running" not in embedded().status().values()
 
-    def _demo(self) -> None:
-        """In a process of its own, so that its progress bars own the terminal."""
-        done = subprocess.run([sys.executable, "manage.py", "demo"], cwd=settings.BASE_DIR, check=False)
-        if done.returncode != 0:
-            raise Refused(f"The demo ended with exit code {done.returncode}; its own words are above.")
-
     def _serve(self, supervise: Child) -> None:
+        """Serve, show the demo's job meanwhile, and go on until somebody ends it."""
         port = free_port(int(os.environ.get("PORT", "8000")))
         web = Child(
             "web",
@@ -97,6 +92,7 @@ class Command(AmendsCommand):
         )
         try:
             web.keep_alive()
+            call_command("demo")
             wait_until_serving(port, settings.HOME.logs / "web.log")
             self.say(
                 f"\nAmends is at http://127.0.0.1:{port} · logs in {settings.HOME.logs} · Ctrl-C stops everything."
