@@ -1,41 +1,39 @@
-"""How many transactions are wrong, and by how much, from a random sample.
+"""How many transactions are wrong, and by how much, from random samples.
 
-The sample is uniform and without replacement: the calculations with the lowest hashes of their ids, under a seed. A seed
-gives the same sample again.
+The share comes from a uniform sample without replacement: the transactions whose calculations' ids hash lowest under a seed.
+Money comes from a sample of its own. A few large transactions hold most of the money, and a uniform sample has hardly any of
+them: its intervals missed the truth up to every second time. So half of a transaction's chance to be drawn is by its size, within
+its currency and scale, and half is the same for all, since an error need not grow with size.
 
-Floats stand in the statistics only; money goes in and comes out as whole smallest units, the interval rounded outwards.
+Both are drawn in one statement, of one state of the database; a seed gives the same samples again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, floor, sqrt
 from secrets import randbits
-from typing import Any
+from typing import NamedTuple
 
 import orjson
 from django.db import connection
 
+from audit.errors import Refused
 from transactions.calculating import calculator_for
-from transactions.calculators import CalculationFailure, run
+from transactions.calculators import CalculationFailure, RegisteredCalculator, run
 from transactions.canonical import amounts_json
-from transactions.finder import count
-from transactions.money import divide_half_even
+from transactions.confidence import Share, Weighed, share_interval, sum_interval
 from transactions.selection import Selection
 
 SAMPLE_SIZE = 1000
-Z = 1.959963984540054
-"""Two-sided 95% of the normal distribution."""
-_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-"""Two-sided 95% of Student's t for 1 to 10 degrees of freedom; beyond, its expansion around the normal is exact enough."""
+LARGEST_SAMPLE = 100_000
+"""A sample is held in memory; beyond this size a preview is the better question."""
+_LEAST_PER_CURRENCY = 100
+"""So many are drawn for the money of even the rarest currency, or the sample's size where that is less."""
+_BATCH = 1000
+"""Rows that a calculator is asked for at a time."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """A share between 0 and 1 with its 95% interval."""
-
-    estimate: float
-    low: float
-    high: float
+class SampleSizeImpossible(Refused):
+    """A sample must have at least one transaction and at most `LARGEST_SAMPLE`."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,15 @@ class MoneyEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a sample of `sampled` of `population` transactions says. `exact` where it was all of them."""
+    """What samples say of `population` transactions. `exact` where the uniform one, of `sampled`, was all of them.
+
+    `wrong` and `failed` are counts of the uniform sample. `weighed` is the size of the sample that `money` comes from.
+    """
 
     target_version: str
     population: int
     sampled: int
+    weighed: int
     seed: int
     wrong: int
     failed: int
@@ -68,13 +70,30 @@ class Estimate:
         return self.sampled >= self.population
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A sampled transaction: its money's kind, what it stands on, and what the target would add (0 where it agrees)."""
+class _Drawn(NamedTuple):
+    """A sampled transaction, for which of the samples, and what is known of all that share its currency and scale.
+
+    `weight` is the chance it had to be drawn for money, and above 1 where it was certain and there was more to give; `draws` is
+    the sum of all weights, 0 where all were taken; `size` is the sum of the totals' absolute values.
+    """
 
     currency: str
     scale: int
+    amounts: str
     total: int
+    inputs: str
+    uniformly: bool
+    by_size: bool
+    weight: float
+    draws: float
+    size: float
+    population: int
+
+
+class _Recalculated(NamedTuple):
+    """What the target makes of a sampled transaction. `delta` is 0 where it agrees, and where it fails."""
+
+    drawn: _Drawn
     delta: int
     wrong: bool
     failed: bool
@@ -83,148 +102,112 @@ class _Drawn:
 def estimate(
     selection: Selection, target_version: str, *, sample_size: int = SAMPLE_SIZE, seed: int | None = None
 ) -> Estimate:
-    """Recalculate a random sample with the target and infer. Raises `InvalidSelection`, `TargetWithoutCode`.
+    """Recalculate random samples with the target and infer.
 
-    A transaction is wrong where any of its amounts differs; one that the target cannot calculate counts as failed, not as wrong.
+    A transaction is wrong where any of its amounts differs; one that the target cannot calculate counts as failed, not as wrong, and
+    adds nothing to the money. Raises `InvalidSelection`, `TargetWithoutCode`, `SampleSizeImpossible`.
     """
-    calculator_for(selection.calculator, target_version)
-    population = count(selection).matched
+    if not 1 <= sample_size <= LARGEST_SAMPLE:
+        raise SampleSizeImpossible(
+            f"A sample of {sample_size:,} cannot be drawn: take 1 to {LARGEST_SAMPLE:,}, or preview all."
+        )
+    calculator = calculator_for(selection.calculator, target_version)
     seed = randbits(31) if seed is None else seed
-    drawn = _recalculated(selection, target_version, _draw(selection, sample_size, seed))
-    wrong = sum(each.wrong for each in drawn)
+    rows = list(_recalculated(calculator, _draw(selection, sample_size, seed)))
+    population = rows[0].drawn.population if rows else 0
+    uniform = [row for row in rows if row.drawn.uniformly]
+    by_size = [row for row in rows if row.drawn.by_size]
+    wrong = sum(row.wrong for row in uniform)
     return Estimate(
         target_version=target_version,
         population=population,
-        sampled=len(drawn),
+        sampled=len(uniform),
+        weighed=len(by_size),
         seed=seed,
         wrong=wrong,
-        failed=sum(each.failed for each in drawn),
-        share_wrong=share_interval(wrong, len(drawn), population),
-        money=_money(drawn, population),
+        failed=sum(row.failed for row in uniform),
+        share_wrong=share_interval(wrong, len(uniform), population),
+        money=_money(by_size),
     )
 
 
-def _draw(selection: Selection, size: int, seed: int) -> list[tuple[Any, ...]]:
-    """The sampled rows. The hash orders an index-only scan; pointers are looked up only for a few times the sample, and for
-    more where too many of those turn out not to be current.
-    """
-    for candidates in (3 * size, 30 * size):
-        rows = _draw_of(selection, size, seed, candidates)
-        if len(rows) == size:
-            return rows
-    return _draw_of(selection, size, seed, None)
-
-
-def _draw_of(selection: Selection, size: int, seed: int, candidates: int | None) -> list[tuple[Any, ...]]:
-    """The current ones, at most `size`, of the `candidates` calculations (None: all) that the seed puts first."""
+def _draw(selection: Selection, size: int, seed: int) -> list[_Drawn]:
+    """The rows of both samples, in one pass over the matching transactions' totals. A row may be in both."""
     condition = selection.condition()
-    facts = (
-        "JOIN transactions_transaction t ON t.id = c.transaction_id" if selection.needs_transaction else ""
-    )
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH candidate AS MATERIALIZED (
-                SELECT c.id, hashint8extended(c.id, %(seed)s) AS draw
-                FROM transactions_calculation c {facts}
+            WITH member AS MATERIALIZED (
+                SELECT c.id, t.currency, t.scale, abs(c.total::float8) AS size
+                FROM transactions_calculation c
+                JOIN transactions_currentcalculation current
+                  ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
+                JOIN transactions_transaction t ON t.id = c.transaction_id
                 WHERE c.release_id = ANY(%(releases)s) AND {condition.sql}
-                ORDER BY draw LIMIT %(candidates)s
+            ), uniform AS MATERIALIZED (
+                SELECT id FROM member ORDER BY hashint8extended(id, %(seed)s), id LIMIT %(sample_size)s
+            ), kind AS (
+                SELECT currency, scale, count(*) AS members, sum(size) AS size, (sum(count(*)) OVER ())::bigint AS population
+                FROM member GROUP BY currency, scale
+            ), planned AS MATERIALIZED (
+                SELECT *, greatest(
+                    ceil(%(sample_size)s::numeric * members / population), least(%(sample_size)s, %(least)s)
+                )::float8 AS draws
+                FROM kind
+            ), drawn AS (
+                SELECT member.id, planned.*, id IN (SELECT id FROM uniform) AS uniformly,
+                    -- 53 bits of a second hash, independent of the first: a number from 0 up to 1.
+                    (hashint8extended(id, ~%(seed)s::bigint) & 9007199254740991)::float8 / 9007199254740992 AS lot,
+                    CASE WHEN draws >= members THEN 1
+                         ELSE draws * (0.5 / members + 0.5 * coalesce(member.size / nullif(planned.size, 0), 1.0 / members))
+                    END AS weight
+                FROM member JOIN planned USING (currency, scale)
             )
-            SELECT c.amounts::text, c.total, f.inputs::text, f.scale, f.currency
-            FROM candidate
-            JOIN transactions_calculation c ON c.id = candidate.id
-            JOIN transactions_currentcalculation current
-              ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
-            JOIN transactions_transaction f ON f.id = c.transaction_id
-            ORDER BY candidate.draw LIMIT %(size)s
+            SELECT drawn.currency, drawn.scale, c.amounts::text, c.total, t.inputs::text, uniformly, lot < weight, weight,
+                   CASE WHEN draws >= members THEN 0 ELSE draws END, drawn.size, population
+            FROM drawn
+            JOIN transactions_calculation c ON c.id = drawn.id
+            JOIN transactions_transaction t ON t.id = c.transaction_id
+            WHERE uniformly OR lot < weight
+            ORDER BY drawn.id
             """,
             condition.params
             | {
                 "releases": [release.pk for release in selection.releases()],
                 "seed": seed,
-                "size": size,
-                "candidates": candidates,
+                "sample_size": size,
+                "least": _LEAST_PER_CURRENCY,
             },
         )
-        return list(cursor.fetchall())
+        return [_Drawn(*row) for row in cursor.fetchall()]
 
 
-def _recalculated(selection: Selection, target_version: str, rows: list[tuple[Any, ...]]) -> list[_Drawn]:
-    calculator = calculator_for(selection.calculator, target_version)
-    results = run(calculator, [(orjson.loads(inputs), scale) for _, _, inputs, scale, _ in rows])
-    drawn = []
-    for (amounts_text, total, _, scale, currency), result in zip(rows, results, strict=True):
-        failed = isinstance(result, CalculationFailure)
-        after = total if isinstance(result, CalculationFailure) else result["total"]
-        differs = not isinstance(result, CalculationFailure) and amounts_json(result) != amounts_text
-        drawn.append(_Drawn(currency, scale, total, after - total, differs, failed))
-    return drawn
+def _recalculated(calculator: RegisteredCalculator, rows: list[_Drawn]) -> Iterator[_Recalculated]:
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        results = run(calculator, [(orjson.loads(row.inputs), row.scale) for row in batch])
+        for row, result in zip(batch, results, strict=True):
+            if isinstance(result, CalculationFailure):
+                yield _Recalculated(row, 0, wrong=False, failed=True)
+            else:
+                wrong = amounts_json(result) != row.amounts
+                yield _Recalculated(row, result["total"] - row.total, wrong, failed=False)
 
 
-def share_interval(wrong: int, sampled: int, population: int) -> Share:
-    """Wilson's 95% interval of a share, with the correction for a finite population; exact where all were sampled."""
-    if not sampled:
-        return Share(0.0, 0.0, 1.0 if population else 0.0)
-    share = wrong / sampled
-    if sampled >= population:
-        return Share(share, share, share)
-    size = sampled * (population - 1) / (population - sampled)
-    centre = (share + Z * Z / (2 * size)) / (1 + Z * Z / size)
-    spread = Z * sqrt(share * (1 - share) / size + Z * Z / (4 * size * size)) / (1 + Z * Z / size)
-    # What was seen is certain: so many are wrong at least, and so many right.
-    low = max(centre - spread, wrong / population)
-    high = min(centre + spread, 1 - (sampled - wrong) / population)
-    return Share(share, min(low, share), max(high, share))
-
-
-def _money(drawn: list[_Drawn], population: int) -> list[MoneyEstimate]:
-    kinds = sorted({(each.currency, each.scale) for each in drawn})
-    return [
-        _money_of(
-            currency,
-            scale,
-            [e for e in drawn if (e.currency, e.scale) == (currency, scale)],
-            len(drawn),
-            population,
+def _money(rows: list[_Recalculated]) -> list[MoneyEstimate]:
+    """By currency and scale; `draws` and `size` are the same for all rows of one."""
+    kinds: dict[tuple[str, int], list[_Recalculated]] = {}
+    for row in rows:
+        kinds.setdefault((row.drawn.currency, row.drawn.scale), []).append(row)
+    estimates = []
+    for (currency, scale), members in sorted(kinds.items()):
+        kind = members[0].drawn
+        # Those with a weight of 1 or more are all here, so the rest of the weights is that of the population's others.
+        certain = sum(row.drawn.weight for row in members if row.drawn.weight >= 1)
+        found = sum_interval(
+            [Weighed(row.drawn.total, row.delta, min(row.drawn.weight, 1)) for row in members],
+            expected=kind.draws - certain,
+            size=kind.size,
         )
-        for currency, scale in kinds
-    ]
-
-
-def _money_of(currency: str, scale: int, drawn: list[_Drawn], sampled: int, population: int) -> MoneyEstimate:
-    """The total of one currency: those of other currencies are zeros of the sample.
-
-    The interval is Student's, with as many degrees of freedom as there are differences less one, since a few large differences say
-    less than many zeros suggest. With no difference at all the interval is what the share's upper bound allows, at the largest
-    amount that was seen.
-    """
-    deltas = [each.delta for each in drawn if each.delta]
-    summed = sum(deltas)
-    total = divide_half_even(population * summed, sampled)
-    if sampled >= population:
-        return MoneyEstimate(currency, scale, total, total, total)
-    if not deltas:
-        largest = max(abs(each.total) for each in drawn)
-        most = ceil(share_interval(0, sampled, population).high * population * largest)
-        return MoneyEstimate(currency, scale, 0, -most, most)
-    mean = summed / sampled
-    variance = (_squares(deltas) - sampled * mean * mean) / max(sampled - 1, 1)
-    error = population * sqrt(max(variance, 0) / sampled * (population - sampled) / (population - 1))
-    spread = student(len(deltas) - 1) * error
-    return MoneyEstimate(currency, scale, total, floor(total - spread), ceil(total + spread))
-
-
-def _squares(deltas: Iterable[int]) -> int:
-    return sum(delta * delta for delta in deltas)
-
-
-def student(freedom: int) -> float:
-    """Two-sided 95% quantile of Student's t; of 1 degree of freedom where there is none."""
-    if freedom <= len(_STUDENT):
-        return _STUDENT[max(freedom, 1) - 1]
-    return (
-        Z
-        + (Z**3 + Z) / (4 * freedom)
-        + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
-        + (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / (384 * freedom**3)
-    )
+        estimates.append(MoneyEstimate(currency, scale, found.estimate, found.low, found.high))
+    return estimates

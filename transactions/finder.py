@@ -12,19 +12,19 @@ from django.db import connection
 from transactions.models import Release
 from transactions.selection import Selection
 
-_POINTER = """
+_STANDING = """
     JOIN transactions_currentcalculation current
       ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
 """
-_POINTER_LOOKED_UP = """
+_STANDING_ROW_BY_ROW = """
     CROSS JOIN LATERAL (
         SELECT FROM transactions_currentcalculation current
         WHERE current.transaction_id = c.transaction_id AND current.calculation_id = c.id
         OFFSET 0
     ) AS standing
 """
-"""The same, row by row. To the planner the join's two columns are independent: it expects next to no match, and reads and sorts
-all there are to give a page of them. OFFSET 0 keeps it from seeing through.
+"""For a page. To the planner the two columns of the join are independent: it expects next to no match, and reads and sorts all that
+match to give a page of them. OFFSET 0 keeps it from making a join of this.
 """
 
 
@@ -132,7 +132,7 @@ def _page_of_release(
             FROM transactions_calculation c
             JOIN transactions_transaction t ON t.id = c.transaction_id
             JOIN transactions_store s ON s.id = t.store_id
-            {_POINTER if selection.stores else _POINTER_LOOKED_UP}
+            {_STANDING if selection.stores else _STANDING_ROW_BY_ROW}
             WHERE c.release_id = %(release)s AND {condition.sql} AND {behind}
             ORDER BY c.calculated_at, c.id
             LIMIT %(limit)s
@@ -143,6 +143,6 @@ def _page_of_release(
 
 
 def _joins(selection: Selection) -> str:
-    return _POINTER + (
+    return _STANDING + (
         "JOIN transactions_transaction t ON t.id = c.transaction_id" if selection.needs_transaction else ""
     )

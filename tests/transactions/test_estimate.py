@@ -8,7 +8,8 @@ from django.db import connection
 from tests.remediation.incident import START, report
 from transactions.calculating import TargetWithoutCode
 from transactions.canonical import canonical_json
-from transactions.estimate import estimate, share_interval, student
+from transactions.confidence import share_interval
+from transactions.estimate import LARGEST_SAMPLE, SampleSizeImpossible, estimate
 from transactions.models import IngestBatch, Release, Store
 from transactions.selection import Selection
 
@@ -17,16 +18,16 @@ DRAWS = 200
 SAMPLE = 400
 
 
-def skewed_population() -> tuple[float, int]:
-    """12,000 orders of very unlike sizes, a tenth of them wrong. The true share wrong, and the true correction in cents."""
+def skewed_population(rate: float, spread: float) -> tuple[float, int]:
+    """12,000 orders of very unlike sizes, `rate` of them wrong. The true share wrong, and the true correction in cents."""
     chance = random.Random(7)
     release, _ = Release.objects.get_or_create(service="payments", calculator="fee", version="1.0.0")
     store = Store.objects.create(reference="s")
     batch = IngestBatch.objects.create(source="shop", origin="test")
     wrong, correction, facts, calculations = 0, 0, [], []
     for index in range(POPULATION):
-        net = int(chance.lognormvariate(8, 1))
-        percent = 1 if chance.random() < 0.1 else 2
+        net = int(chance.lognormvariate(8, spread))
+        percent = 1 if chance.random() < rate else 2
         right, reported = net * 2 // 100, net * percent // 100
         wrong += right != reported
         correction += right - reported
@@ -50,13 +51,21 @@ def skewed_population() -> tuple[float, int]:
 
 
 @pytest.mark.django_db
-def test_95_percent_intervals_cover_the_truth_in_at_least_90_percent_of_200_draws() -> None:
-    share, correction = skewed_population()
-    selection = Selection("fee")
+@pytest.mark.parametrize(
+    ("rate", "spread"),
+    [
+        pytest.param(0.1, 1, id="a tenth wrong"),
+        pytest.param(0.02, 2, id="few wrong, most of the money in a few orders"),
+    ],
+)
+def test_95_percent_intervals_cover_the_truth_in_at_least_90_percent_of_200_draws(
+    rate: float, spread: float
+) -> None:
+    share, correction = skewed_population(rate, spread)
     shares = money = 0
     for seed in range(DRAWS):
-        found = estimate(selection, "2.0.0", sample_size=SAMPLE, seed=seed)
-        assert found.sampled == SAMPLE
+        found = estimate(Selection("fee"), "2.0.0", sample_size=SAMPLE, seed=seed)
+        assert (found.sampled, found.population) == (SAMPLE, POPULATION)
         shares += found.share_wrong.low <= share <= found.share_wrong.high
         (dollars,) = found.money
         money += dollars.low <= correction <= dollars.high
@@ -98,6 +107,9 @@ def test_where_nothing_was_found_wrong_the_interval_says_what_may_still_be() -> 
     (dollars,) = found.money
     assert dollars.estimate == 0
     assert dollars.low < 0 < dollars.high
+    assert dollars.high < sum(1000 + i + (1000 + i) // 100 for i in range(100)), (
+        "not more than all the money there is"
+    )
 
 
 @pytest.mark.django_db
@@ -109,14 +121,41 @@ def test_currencies_are_never_mixed() -> None:
 
 
 @pytest.mark.django_db
+def test_money_of_a_rare_currency_is_in_the_sample_too() -> None:
+    report(300)
+    report(2, currency="JPY", scale=0, first=300)
+    for seed in range(5):
+        found = estimate(Selection("fee"), "2.0.0", sample_size=50, seed=seed)
+        yen, dollars = found.money
+        assert (yen.currency, yen.low, yen.estimate, yen.high) == ("JPY", 26, 26, 26), (
+            "both of them were taken"
+        )
+        assert dollars.low < dollars.estimate < dollars.high
+
+
+@pytest.mark.django_db
+def test_what_the_target_cannot_calculate_is_counted_and_adds_no_money() -> None:
+    report(20)
+    found = estimate(Selection("fee"), "raises-on-odd")
+    assert (found.wrong + found.failed, found.failed > 0) == (20, True)
+    assert found.share_wrong.estimate == found.wrong / 20
+
+
+@pytest.mark.django_db
+def test_an_empty_selection_has_nothing_to_estimate() -> None:
+    report(1)
+    found = estimate(Selection("fee", currencies=("EUR",)), "2.0.0")
+    assert (found.population, found.sampled, found.money, found.exact) == (0, 0, [], True)
+
+
+@pytest.mark.parametrize("size", [0, LARGEST_SAMPLE + 1])
+def test_a_sample_that_cannot_be_drawn_is_refused(size: int) -> None:
+    with pytest.raises(SampleSizeImpossible, match="take 1 to"):
+        estimate(Selection("fee"), "2.0.0", sample_size=size)
+
+
+@pytest.mark.django_db
 def test_a_target_without_code_is_refused_with_those_there_are() -> None:
     report(1)
     with pytest.raises(TargetWithoutCode, match=r"fee 2\.0\.0"):
         estimate(Selection("fee"), "9.9.9")
-
-
-@pytest.mark.parametrize(
-    ("freedom", "exact"), [(1, 12.706), (10, 2.228), (11, 2.201), (30, 2.042), (1000, 1.962)]
-)
-def test_students_quantiles_are_those_of_the_tables(freedom: int, exact: float) -> None:
-    assert student(freedom) == pytest.approx(exact, abs=0.001)

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError
 
 from audit.errors import Refused
 from tests.commands import asked, told
-from tests.remediation.incident import report
+from tests.remediation.incident import START, report
 from tests.worker_process import ROOT
 
 
@@ -42,7 +44,21 @@ def test_people_read_a_count_the_releases_the_hours_and_the_estimate() -> None:
     text = told("find", "--calculator", "fee", "--target", "2.0.0")
     assert "3 transactions match" in text
     assert "2026-03-02 08:00" in text
-    assert "100.0% wrong" in text
+    assert "100.00% wrong" in text
+
+
+@pytest.mark.django_db
+def test_people_read_days_where_hours_would_be_too_many() -> None:
+    for hour in range(80):
+        report(1, first=hour, start=START + timedelta(hours=hour) - timedelta(seconds=hour))
+    text = told("find", "--calculator", "fee")
+    assert [line.split()[:2] for line in text.splitlines() if "█" in line] == [
+        ["2026-03-02", "16"],
+        ["2026-03-03", "24"],
+        ["2026-03-04", "24"],
+        ["2026-03-05", "16"],
+    ]
+    assert len(asked("find", "--calculator", "fee")["by_hour"]) == 80
 
 
 @pytest.mark.django_db
@@ -57,6 +73,7 @@ def test_a_selection_that_means_nothing_is_refused() -> None:
     [
         (["--calculator", "fee", "--from", "2026-03-02T09:00:00"], 2, "does not say its offset"),
         (["--calculator", "fee", "--sample", "0"], 2, "--sample"),
+        (["--calculator", "pricing", "--target", "9.9.9"], 1, "pricing 1.9.0, pricing 2.0.0"),
         ([], 2, "--calculator"),
         (["--calculator", "nothing"], 1, "No release matches"),
     ],
@@ -73,3 +90,18 @@ def test_exit_codes_tell_usage_from_refusal(arguments: list[str], code: int, say
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--to", "2026-03-02", "does not say its offset"),
+        ("--from", "yesterday", "no ISO 8601 time"),
+        ("--occurred-from", "2026-03-02T09:00:00", "does not say its offset"),
+        ("--sample", "100001", "--sample must be"),
+        ("--seed", "-1", "--seed must be"),
+    ],
+)
+def test_what_cannot_be_asked_for_says_why(option: str, value: str, says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        told("find", "--calculator", "fee", f"{option}={value}")

@@ -7,12 +7,15 @@ from rich.console import Console
 from rich.table import Table
 
 from audit.command_line import AmendsCommand
+from transactions.calculating import calculator_for
 from transactions.command_line import add_selection_options, selection_from
-from transactions.estimate import SAMPLE_SIZE, Estimate, estimate
+from transactions.estimate import LARGEST_SAMPLE, SAMPLE_SIZE, Estimate, estimate
 from transactions.finder import count
 from transactions.money import format_amount
 
 BAR = 40
+MOST_HOURS = 72
+"""Hours that are shown one by one to people; scripts always get hours."""
 
 
 class Command(AmendsCommand):
@@ -31,9 +34,13 @@ class Command(AmendsCommand):
         parser.add_argument("--seed", type=int, metavar="N", help="Draw the same sample as an earlier run.")
 
     def answer(self, **options: Any) -> dict[str, Any]:
-        if options["sample"] < 1:
-            self.usage("--sample must be at least 1.")
+        if not 1 <= options["sample"] <= LARGEST_SAMPLE:
+            self.usage(f"--sample must be from 1 to {LARGEST_SAMPLE:,}.")
+        if options["seed"] is not None and not 0 <= options["seed"] < 2**63:
+            self.usage("--seed must be a whole number from 0 up, of at most 63 bits.")
         selection = selection_from(options)
+        if options["target"] is not None:
+            calculator_for(selection.calculator, options["target"])  # refused before anything is counted
         counts = count(selection)
         estimated = None
         if options["target"] is not None:
@@ -75,6 +82,7 @@ def estimate_as_json(estimated: Estimate) -> dict[str, Any]:
         "target": estimated.target_version,
         "population": estimated.population,
         "sampled": estimated.sampled,
+        "sampled_for_money": estimated.weighed,
         "seed": estimated.seed,
         "exact": estimated.exact,
         "wrong": estimated.wrong,
@@ -90,11 +98,16 @@ def estimate_as_json(estimated: Estimate) -> dict[str, Any]:
 
 
 def _tell_hours(console: Console, hours: list[dict[str, Any]]) -> None:
-    most = max((each["count"] for each in hours), default=0)
-    table = Table("hour (UTC)", "transactions", "", box=None, pad_edge=False)
+    """A bar an hour, or a day where hours would run off the screen."""
+    by_day = len(hours) > MOST_HOURS
+    bars: dict[str, int] = {}
     for each in hours:
-        bar = "█" * max(1, each["count"] * BAR // most)
-        table.add_row(each["hour"].replace("T", " ").removesuffix(":00+00:00"), f"{each['count']:,}", bar)
+        label = each["hour"][:10] if by_day else each["hour"][:16].replace("T", " ")
+        bars[label] = bars.get(label, 0) + each["count"]
+    most = max(bars.values(), default=0)
+    table = Table("day (UTC)" if by_day else "hour (UTC)", "transactions", "", box=None, pad_edge=False)
+    for label, rows in bars.items():
+        table.add_row(label, f"{rows:,}", "█" * max(1, rows * BAR // most))
     console.print(table)
 
 
@@ -102,8 +115,8 @@ def _tell_estimate(console: Console, estimated: dict[str, Any]) -> None:
     share = estimated["share_wrong"]
     how = "exactly" if estimated["exact"] else f"from a sample of {estimated['sampled']:,}, 95% sure"
     console.print(
-        f"Against {estimated['target']}, {how}: [bold]{share['estimate']:.1%}[/bold] wrong"
-        f" ({share['low']:.1%} to {share['high']:.1%}), {estimated['failed']} cannot be calculated."
+        f"Against {estimated['target']}, {how}: [bold]{share['estimate']:.2%}[/bold] wrong"
+        f" ({share['low']:.2%} to {share['high']:.2%}), {estimated['failed']} cannot be calculated."
         f" Seed {estimated['seed']}."
     )
     table = Table("currency", "correction", "at least", "at most", box=None, pad_edge=False)
