@@ -4,9 +4,10 @@ Records are first staged (a temporary table, by COPY), then landed in one transa
 nothing. What was known already changes nothing; what contradicts it is rejected, and never overwrites it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -35,6 +36,10 @@ from transactions.models import IngestBatch
 logger = structlog.get_logger(__name__)
 
 POINTED_AT_A_TIME = 20_000
+COPIED_AT_A_TIME = 500
+REJECTED_AT_A_TIME = 2_000
+MANY = 10_000
+"""Transactions of one landing that change the tables enough for their statistics to be taken anew at once."""
 TRIES = 3
 TRY_AGAIN = ("40001", "40P01")
 """Serialization failure and deadlock."""
@@ -64,18 +69,21 @@ class ReportedTransaction(NamedTuple):
     store_country: str = ""
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """A reported transaction that contradicts what is known: its position, the field, and the reason for people."""
+class Rejection(NamedTuple):
+    """A reported transaction that contradicts what is known: its position, the field, and the reason for people.
+
+    `record` is what was staged with it, for whoever has to tell where it came from.
+    """
 
     position: int
     column: str
     reason: str
+    record: str = ""
 
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What became of the reported transactions. imported + unchanged + len(rejections) is how many there were.
+    """What became of the reported transactions. imported + unchanged + rejected is how many there were.
 
     `recalculated` of the imported are later calculations of known transactions; `superseding_corrections` of these superseded a
     correction of ours. `batch_id` is None where nothing was new.
@@ -83,10 +91,11 @@ class IngestResult:
 
     imported: int = 0
     unchanged: int = 0
+    rejected: int = 0
     recalculated: int = 0
     superseding_corrections: int = 0
-    rejections: list[Rejection] = field(default_factory=list)
     batch_id: int | None = None
+    rejections: list[Rejection] = field(default_factory=list)
 
 
 def ingest(
@@ -97,9 +106,11 @@ def ingest(
     `origin` says for people where it came from. `transactions.canonical.NotCanonical` is raised for inputs that cannot be stored
     exactly, and then nothing has landed.
     """
+    rejections: list[Rejection] = []
     with Staging(source) as staging:
-        staging.add(records)
-        return staging.land(origin=origin, acting_user=acting_user)
+        staging.add((each, "") for each in records)
+        result = staging.land(origin=origin, acting_user=acting_user, reject=rejections.append)
+    return replace(result, rejections=rejections)
 
 
 class Staging:
@@ -120,25 +131,39 @@ class Staging:
             with connection.cursor() as cursor:
                 cursor.execute("DROP TABLE IF EXISTS pg_temp.staged, pg_temp.resolved, pg_temp.landed")
 
-    def add(self, records: Iterable[ReportedTransaction]) -> None:
-        """COPY records in, as they come."""
-        with connection.cursor() as cursor, cursor.copy("COPY pg_temp.staged FROM STDIN") as copy:
-            for each in records:
-                copy.write_row(self._row(each))
+    def add(self, records: Iterable[tuple[ReportedTransaction, str]]) -> None:
+        """COPY reported transactions in, as they come, each with the record that a rejection of it is to give back.
 
-    def land(self, *, origin: str, acting_user: User) -> IngestResult:
-        """Land all that was added, in one transaction; tried again where it met a deadlock. Raises `NotPermitted`."""
+        Their positions are all different. Raises `transactions.canonical.NotCanonical`.
+        """
+        with connection.cursor() as cursor, cursor.copy("COPY pg_temp.staged FROM STDIN") as copy:
+            lines: list[str] = []
+            for each, record in records:
+                lines.append(self._line(each, record))
+                if len(lines) == COPIED_AT_A_TIME:
+                    copy.write("".join(lines))
+                    lines.clear()
+            copy.write("".join(lines))
+
+    def land(self, *, origin: str, acting_user: User, reject: Callable[[Rejection], None]) -> IngestResult:
+        """Land all that was added, in one transaction; tried again where it met a deadlock. Raises `NotPermitted`.
+
+        `reject` is given what contradicts the known, by position, inside that transaction and after all that might be tried again: where
+        it raises, nothing has landed.
+        """
         demand(acting_user, "transactions.import_transactions")
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE pg_temp.staged")
         for attempt in range(1, TRIES + 1):
             try:
                 with transaction.atomic():
-                    result = self._land(origin, acting_user)
+                    result = self._land(origin, acting_user, reject)
                     if result.imported == 0:
-                        transaction.set_rollback(
-                            True
-                        )  # no batch, store or release of an import that brought nothing
+                        # Nothing new came, so that no batch, store or release is to tell of it.
+                        transaction.set_rollback(True)
+                if result.imported >= MANY:
+                    with connection.cursor() as cursor:
+                        cursor.execute("SELECT amends_refresh_statistics()")
                 return result
             except OperationalError as error:
                 state = getattr(error.__cause__, "sqlstate", "")
@@ -147,7 +172,9 @@ class Staging:
                 logger.warning("ingest.tried_again", state=state, attempt=attempt)
         raise AssertionError("unreachable")
 
-    def _row(self, each: ReportedTransaction) -> tuple[Any, ...]:
+    def _line(self, each: ReportedTransaction, record: str) -> str:
+        """The line of COPY's text format."""
+        occurred_at, calculated_at = each.occurred_at, each.calculated_at
         inputs = canonical_json(each.inputs)
         facts = facts_hash(
             source=self._source,
@@ -155,47 +182,32 @@ class Staging:
             store=each.store,
             currency=each.currency,
             scale=each.scale,
-            occurred_at_us=microseconds(each.occurred_at),
+            occurred_at_us=microseconds(occurred_at),
             inputs_text=inputs,
         )
+        personal = "\\N" if each.personal is None else _escaped(canonical_json(each.personal))
         return (
-            each.position,
-            each.reference,
-            each.store,
-            each.store_name,
-            each.store_country,
-            each.currency,
-            each.scale,
-            each.occurred_at,
-            inputs,
-            facts,
-            each.service,
-            each.calculator,
-            each.version,
-            each.calculated_at,
-            amounts_json(each.amounts),
-            each.amounts["total"],
-            None if each.personal is None else canonical_json(each.personal),
+            f"{each.position}\t{_escaped(each.reference)}\t{_escaped(each.store)}\t{_escaped(each.store_name)}\t"
+            f"{_escaped(each.store_country)}\t{_escaped(each.currency)}\t{each.scale}\t{_utc(occurred_at)}\t{_escaped(inputs)}\t"
+            f"\\\\x{facts.hex()}\t{_escaped(each.service)}\t{_escaped(each.calculator)}\t{_escaped(each.version)}\t"
+            f"{_utc(calculated_at)}\t{amounts_json(each.amounts)}\t{each.amounts['total']}\t{personal}\t{_escaped(record)}\n"
         )
 
-    def _land(self, origin: str, acting_user: User) -> IngestResult:
+    def _land(self, origin: str, acting_user: User, reject: Callable[[Rejection], None]) -> IngestResult:
         batch = IngestBatch.objects.create(source=self._source, origin=origin)
-        parameters: dict[str, Any] = {"source": self._source, "batch": batch.pk}
+        parameters: dict[str, str | int] = {"source": self._source, "batch": batch.pk}
         with connection.cursor() as cursor:
             for statement in (INSERT_STORES, INSERT_RELEASES, INSERT_TRANSACTIONS):
                 cursor.execute(statement, parameters)
             # New statements see what concurrent imports committed while the ones above waited for them.
             cursor.execute(RESOLVE, parameters)
+            cursor.execute("ANALYZE pg_temp.resolved")
             cursor.execute(INSERT_CALCULATIONS, parameters)
+            cursor.execute("ANALYZE pg_temp.landed")
             cursor.execute(INSERT_PERSONAL)
             cursor.execute(CLASSIFY)
-            imported, unchanged, recalculated = cursor.fetchone()
-            cursor.execute(REJECTIONS)
-            rejections = [Rejection(*row) for row in cursor.fetchall()]
+            imported, unchanged, recalculated, rejected = cursor.fetchone()
         superseding = _point_at_landed()
-        result = IngestResult(
-            imported, unchanged, recalculated, superseding, rejections, batch.pk if imported else None
-        )
         if imported:
             record(
                 IMPORTED,
@@ -207,11 +219,32 @@ class Staging:
                     unchanged=unchanged,
                     recalculated=recalculated,
                     superseding_corrections=superseding,
-                    contradicting=len(rejections),
+                    contradicting=rejected,
                 ),
                 actor=acting_user,
             )
-        return result
+        if rejected:
+            with connection.chunked_cursor() as cursor:
+                cursor.execute(REJECTIONS)
+                while found := cursor.fetchmany(REJECTED_AT_A_TIME):
+                    for each in found:
+                        reject(Rejection(*each))
+        return IngestResult(
+            imported, unchanged, rejected, recalculated, superseding, batch.pk if imported else None
+        )
+
+
+_NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]").search
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def _escaped(text: str) -> str:
+    """`text` as a value of COPY's text format."""
+    return text.translate(_ESCAPES) if _NEEDS_ESCAPE(text) else text
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat() if moment.tzinfo is UTC else moment.astimezone(UTC).isoformat()
 
 
 def _point_at_landed() -> int:

@@ -8,7 +8,7 @@ CREATE_STAGING = """
     CREATE TEMPORARY TABLE staged (
         position bigint, reference text, store text, store_name text, store_country text, currency text, scale smallint,
         occurred_at timestamptz, inputs jsonb, facts_hash bytea, service text, calculator text, version text,
-        calculated_at timestamptz, amounts jsonb, total bigint, personal jsonb
+        calculated_at timestamptz, amounts jsonb, total bigint, personal jsonb, record text
     ) ON COMMIT PRESERVE ROWS;
     CREATE TEMPORARY TABLE resolved (
         position bigint, transaction_id bigint, release_id bigint, calculated_at timestamptz, amounts jsonb, total bigint,
@@ -88,21 +88,24 @@ CLASSIFY = f"""
     SELECT count(*) FILTER (WHERE same_facts AND same_amounts AND landed AND mention = 1),
            count(*) FILTER (WHERE same_facts AND same_amounts AND NOT (landed AND mention = 1)),
            count(*) FILTER (WHERE same_facts AND same_amounts AND landed AND mention = 1
-                              AND (NOT is_new OR calculation_number > 1))
+                              AND (NOT is_new OR calculation_number > 1)),
+           count(*) FILTER (WHERE NOT same_facts OR NOT same_amounts)
     FROM ({_JUDGED}) AS judged
 """
-"""Imported, unchanged, and how many of the imported are further calculations of a known transaction."""
+"""Imported, unchanged, how many of the imported are further calculations of a known transaction, and rejected."""
 
 REJECTIONS = f"""
-    SELECT position, CASE WHEN same_facts THEN 'amounts' ELSE 'reference' END,
+    SELECT judged.position, CASE WHEN same_facts THEN 'amounts' ELSE 'reference' END,
            CASE WHEN same_facts THEN
                 'Another result of this release at this time is known: ' || known_amounts::text
                 || '. A result is never overwritten; report it with its own time.'
            ELSE 'This reference is known with other facts (store, currency, scale, time or inputs). '
-                || 'Facts are never overwritten; give another reference, or mend the row.' END
+                || 'Facts are never overwritten; give another reference, or mend the row.' END,
+           staged.record
     FROM ({_JUDGED}) AS judged
+    JOIN pg_temp.staged ON staged.position = judged.position
     WHERE NOT same_facts OR NOT same_amounts
-    ORDER BY position
+    ORDER BY judged.position
 """
 
 NEXT_SLICE = """

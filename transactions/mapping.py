@@ -3,22 +3,36 @@
 docs/bring-your-own-data.md is the guide. Values are templates over columns: "{file}:{row}", "meter-{vendor_id}".
 """
 
+import re
 import tomllib
-from collections.abc import Iterator
-from collections.abc import Mapping as Columns
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from string import Formatter
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from audit.errors import Refused
-from transactions.money import MAX_SCALE
+from transactions.money import MAX_SCALE, UnknownCurrency, currency_exponent
 
 FORMATS = ("csv", "ndjson", "parquet")
 POSITION = ("file", "row")
 """Columns that every row has: its file's name without folder and .gz, and its number among the file's data records."""
+
+LONGEST = {
+    "source.name": 100,
+    "transaction.reference": 200,
+    "transaction.store": 128,
+    "store.name": 200,
+    "calculation.service": 100,
+    "calculation.calculator": 100,
+    "calculation.version": 64,
+}
+"""Characters that the database keeps of a value."""
+COUNTRY = re.compile(r"(?:[A-Z]{2})?")
+_COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 class WrongMapping(Refused):
@@ -33,6 +47,28 @@ class ColumnMissing(LookupError):
         self.column = column
 
 
+class ColumnNotText(ValueError):
+    """A row has a list or a truth value where a template needs a text or a number."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+class Columns(dict[str, Any]):
+    """A row's values by column: texts, and from NDJSON and Parquet truth values and lists, too. Raises `ColumnMissing`."""
+
+    def __missing__(self, column: str) -> Any:
+        raise ColumnMissing(column)
+
+    def text(self, column: str) -> str:
+        """The column's value as a text. Raises `ColumnMissing`, `ColumnNotText`."""
+        value = self[column]
+        if type(value) is str:
+            return value
+        raise ColumnNotText(column)
+
+
 @dataclass(frozen=True)
 class Template:
     """A value made of a row's columns. `columns` are those that it needs."""
@@ -45,6 +81,8 @@ class Template:
         """The template `text` of the mapping's `key`. Raises `WrongMapping`."""
         if not isinstance(text, str):
             raise WrongMapping(f'{key} must be a text in quotes, such as "{{column}}".')
+        if "\0" in text:
+            raise WrongMapping(f"{key} holds a NUL character. Remove it.")
         try:
             parsed = list(Formatter().parse(text))
         except ValueError as error:
@@ -64,19 +102,24 @@ class Template:
         return tuple(name for _, name in self.parts if name is not None)
 
     @cached_property
-    def only_column(self) -> str | None:
-        """The column that it is, where it is nothing but that."""
-        return self.parts[0][1] if len(self.parts) == 1 and self.parts[0][0] == "" else None
+    def is_composed(self) -> bool:
+        """Whether it is more than one column as it stands."""
+        return len(self.parts) != 1 or self.parts[0][0] != ""
 
-    def value(self, row: Columns[str, Any]) -> Any:
-        """The value for `row`: the column's own where the template is nothing but a column, else a text. Raises `ColumnMissing`."""
-        only = self.only_column
-        try:
-            if only is not None:
-                return row[only]
-            return "".join(before + ("" if name is None else str(row[name])) for before, name in self.parts)
-        except KeyError as missing:
-            raise ColumnMissing(str(missing.args[0])) from None
+    @cached_property
+    def value(self) -> Callable[[Columns], Any]:
+        """Gives the value for a row: the column's own where the template is nothing but a column, else a text. Raises `ColumnMissing`."""
+        names = self.columns
+        constant = "".join(before for before, _ in self.parts)
+        if not names:
+            return lambda _: constant
+        if not self.is_composed:
+            return itemgetter(names[0])
+        shape = "".join(
+            re.sub(r"[{}]", r"\g<0>\g<0>", before) + ("" if name is None else "{}")
+            for before, name in self.parts
+        )
+        return lambda columns: shape.format(*[columns.text(name) for name in names])
 
 
 @dataclass(frozen=True)
@@ -163,7 +206,7 @@ def read_mapping(path: Path) -> Mapping:
         raise WrongMapping(f"The mapping {path} is not TOML: {error}.") from None
     _check_keys(tables)
     source, calculation = tables["source"], tables["calculation"]
-    return Mapping(
+    mapping = Mapping(
         name=_text(source["name"], "source.name"),
         format=_format(source.get("format", "csv")),
         timezone=_timezone(source.get("timezone")),
@@ -181,6 +224,8 @@ def read_mapping(path: Path) -> Mapping:
         lines=_lines(tables.get("inputs", {}).get("lines")),
         personal=_group(tables.get("personal", {}), "personal"),
     )
+    _check_constants(mapping)
+    return mapping
 
 
 def _check_keys(tables: dict[str, Any]) -> None:
@@ -203,6 +248,25 @@ def _check_keys(tables: dict[str, Any]) -> None:
                 raise WrongMapping(f"{table}.{key} is missing: give it in [{table}].")
 
 
+def _check_constants(mapping: Mapping) -> None:
+    """What stands in the mapping itself and not in a column is checked once, for all rows."""
+    if len(mapping.name) > LONGEST["source.name"] or "\0" in mapping.name:
+        raise WrongMapping(f"source.name may have {LONGEST['source.name']} characters, and no NUL.")
+    for key, template in mapping.templates():
+        if template.columns:
+            continue
+        text = template.value(Columns())
+        if len(text) > LONGEST.get(key, len(text)):
+            raise WrongMapping(f"{key} has {len(text)} characters, and may have {LONGEST[key]}.")
+        if key == "store.country" and not COUNTRY.fullmatch(text):
+            raise WrongMapping(f"store.country = “{text}” is no ISO 3166 code of two capitals, such as DE.")
+        if key == "transaction.currency":
+            try:
+                currency_exponent(text)
+            except UnknownCurrency as unknown:
+                raise WrongMapping(f"transaction.currency: {unknown}") from None
+
+
 def _text(value: object, key: str) -> str:
     if not isinstance(value, str) or (not value and not key.startswith("defaults.")):
         raise WrongMapping(f"{key} must be a text in quotes.")
@@ -220,7 +284,11 @@ def _timezone(value: object) -> ZoneInfo | None:
         return None
     try:
         return ZoneInfo(_text(value, "source.timezone"))
-    except (ZoneInfoNotFoundError, ValueError):
+    except (
+        ZoneInfoNotFoundError,
+        ValueError,
+        OSError,
+    ):  # OSError: it names a folder of zones, such as “America”
         raise WrongMapping(
             f"source.timezone = “{value}” is no time zone, such as America/New_York."
         ) from None
@@ -239,6 +307,9 @@ def _templates(table: dict[str, Any], name: str, keys: tuple[str, ...]) -> dict[
 
 
 def _group(table: dict[str, Any], name: str) -> dict[str, Template]:
+    for key in table:
+        if "\0" in key:
+            raise WrongMapping(f"A key of [{name}] holds a NUL character. Remove it.")
     return {key: Template.compiled(value, f"{name}.{key}") for key, value in table.items()}
 
 
@@ -260,6 +331,11 @@ def _amounts(calculation: dict[str, Any]) -> dict[str, Template] | None:
         )
     if amounts is None:
         return None
+    for name in amounts if isinstance(amounts, dict) else ():
+        if not _COMPONENT.fullmatch(name):
+            raise WrongMapping(
+                f"calculation.amounts.{name}: a component's name has small letters, digits and _, a letter first."
+            )
     if not isinstance(amounts, dict) or "total" not in amounts:
         raise WrongMapping("[calculation.amounts] needs a total.")
     return _group(amounts, "calculation.amounts")

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
 
 from django.db import connection
 
@@ -12,11 +13,12 @@ from transactions.importing.reading import Problem, SourceRow
 MOST_LINES = 100_000
 """Rows of one group; more is a mistake in source.group_by."""
 _FETCHED = 5_000
+_LONGEST_KEY = 500
 
 _CREATE = """
     DROP TABLE IF EXISTS pg_temp.source_rows;
     CREATE TEMPORARY TABLE source_rows (
-        group_key text COLLATE "C", seq bigint, file text, number bigint, line bigint, record text, bad_column text, reason text
+        group_key text COLLATE "C", seq bigint, record text, bad_column text, reason text
     ) ON COMMIT PRESERVE ROWS
 """
 
@@ -47,10 +49,7 @@ class GroupedRows:
                     (
                         self._key(row, seq),
                         seq,
-                        row.file,
-                        row.number,
-                        row.line,
-                        json.dumps(row.values),
+                        row.as_text(),
                         None if problem is None else problem.column,
                         None if problem is None else problem.reason,
                     )
@@ -68,31 +67,44 @@ class GroupedRows:
 
     def _key(self, row: SourceRow, seq: int) -> str:
         value = row.values.get(self._group_by)
-        return f"#{seq}" if value in ("", None) else json.dumps(value)
+        if value in ("", None):
+            return f"#{seq}"
+        key = json.dumps(value)
+        # An index holds no more than 2,700 bytes of a row.
+        return key if len(key) <= _LONGEST_KEY else f"sha256:{sha256(key.encode()).hexdigest()}"
 
-    def __iter__(self) -> Iterator[list[SourceRow]]:
-        """The groups, each with its rows in file order."""
-        for _, members in groupby(self._sorted(), key=lambda found: found[0]):
-            yield [row for _, row in members]
+    def __iter__(self) -> Iterator[tuple[str, list[SourceRow]]]:
+        """The groups by their keys, each with its rows in file order."""
+        for key, members in groupby(self._sorted(), key=itemgetter(0)):
+            yield key, [row for _, row in members]
+
+    def group(self, key: str) -> list[SourceRow]:
+        """The rows of one group, in file order."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT record, bad_column, reason FROM pg_temp.source_rows WHERE group_key = %s ORDER BY seq",
+                [key],
+            )
+            return [_row(*found) for found in cursor.fetchall()]
 
     def _sorted(self) -> Iterator[tuple[str, SourceRow]]:
         after: tuple[str, int] = ("", -1)
         while True:
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "SELECT group_key, seq, file, number, line, record, bad_column, reason FROM pg_temp.source_rows"
+                    "SELECT group_key, seq, record, bad_column, reason FROM pg_temp.source_rows"
                     " WHERE (group_key, seq) > (%s, %s) ORDER BY group_key, seq LIMIT %s",
                     [*after, _FETCHED],
                 )
                 fetched = cursor.fetchall()
-            for found in fetched:
-                yield found[0], _row(found)
+            for key, _, *found in fetched:
+                yield key, _row(*found)
             if len(fetched) < _FETCHED:
                 return
             after = (fetched[-1][0], fetched[-1][1])
 
 
-def _row(found: tuple[Any, ...]) -> SourceRow:
-    _, _, file, number, line, record, bad_column, reason = found
-    problem = None if reason is None else Problem(bad_column, reason)
-    return SourceRow(file, number, line, json.loads(record), problem)
+def _row(record: str, bad_column: str | None, reason: str | None) -> SourceRow:
+    return SourceRow.from_text(
+        record, None if bad_column is None or reason is None else Problem(bad_column, reason)
+    )

@@ -10,16 +10,21 @@ import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from audit.errors import Refused
+from transactions.mapping import Columns
 
 LARGEST_CELL = 1_000_000
 """Characters of a cell; a larger one is rejected."""
+LONGEST_NAME = 255
+"""Characters of a file's name."""
 LARGEST_RECORD = 64_000_000
 """Characters that one record may run over; beyond, a quote was never closed."""
 GZIP = b"\x1f\x8b"
+PARQUET = b"PAR1"
 FILE, ROW, COLUMN, REASON = "_file", "_row", "_column", "_reason"
 RESERVED = (FILE, ROW, COLUMN, REASON)
 """Columns that a rejects file adds, and that take over when it is imported."""
@@ -31,23 +36,35 @@ class UnreadableFile(Refused):
     """A file cannot be read to its end, so that nothing of it was imported."""
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """What is wrong with a row: in which column ("" where it is the whole row), and the reason for people."""
 
     column: str
     reason: str
 
 
-@dataclass(frozen=True)
-class SourceRow:
-    """A data record: its original file and number (from 1), the line it begins on, and its values by column."""
+class SourceRow(NamedTuple):
+    """A data record: its original file and number (from 1), the line it begins on in the file that was read, and its values.
+
+    `cells` are all that a CSV line has where their number is wrong: set aside so, it is wrong again if nobody mends it.
+    """
 
     file: str
     number: int
     line: int
-    values: dict[str, Any]
+    values: Columns
     problem: Problem | None = None
+    cells: list[str] | None = None
+
+    def as_text(self) -> str:
+        """ASCII JSON that PostgreSQL can store as text, whatever is wrong with the values; without the problem."""
+        return json.dumps((self.file, self.number, self.line, self.values, self.cells))
+
+    @classmethod
+    def from_text(cls, text: str, problem: Problem | None = None) -> "SourceRow":
+        """The row that `as_text` wrote."""
+        file, number, line, values, cells = json.loads(text)
+        return cls(file, number, line, Columns(values), problem, cells)
 
 
 @dataclass
@@ -70,6 +87,8 @@ class SourceFile:
 
     def open(self) -> None:
         """Look at its beginning, and learn its columns. Raises `UnreadableFile`."""
+        if self.format == "parquet" and not _is_parquet(self.path):
+            self.format = "csv"  # a rejects file of a Parquet file, mended
         for _ in self.rows(lambda _: None):
             break
 
@@ -82,7 +101,7 @@ class SourceFile:
                     if row.number % 1000 == 0:
                         at_byte(raw.tell())
                     yield row
-                at_byte(raw.tell())
+            at_byte(self.size)
         except (OSError, EOFError, zlib.error) as error:
             raise UnreadableFile(
                 f"{self.path} cannot be read to its end: {error}. Nothing was imported; get the file again."
@@ -142,12 +161,12 @@ def _csv_rows(file: SourceFile, raw: IO[bytes]) -> Iterator[SourceRow]:
                     f"{file.path}: the quote that opens on line {line} is never closed. Nothing was imported."
                 ) from None
             number += 1
-            values = {columns[0]: "".join(lines.of_record)}
-            yield SourceRow(file.name, number, line, values, Problem("", f"The line is not CSV: {error}."))
+            yield _not_csv(file, columns, lines.of_record, number, line, f"The line is not CSV: {error}.")
             continue
         if cells:
             number += 1
-            yield _csv_row(file, columns, cells, number, line)
+            clean = len(lines.of_record) == 1 and _is_clean(lines.of_record[0])
+            yield _csv_row(file, columns, cells, number, line, clean=clean)
 
 
 def _header(file: SourceFile, reader: Any) -> list[str]:
@@ -160,119 +179,193 @@ def _header(file: SourceFile, reader: Any) -> list[str]:
     if len(set(columns)) != len(columns):
         twice = sorted({name for name in columns if columns.count(name) > 1})
         raise UnreadableFile(f"{file.path} has two columns of one name: {', '.join(twice)}. Rename one.")
+    for name in columns:
+        if _bad_text(name):
+            raise UnreadableFile(f"{file.path} is no UTF-8 text: save it as UTF-8. Nothing was imported.")
     file.columns = [name for name in columns if name not in RESERVED]
     return columns
 
 
-def _csv_row(file: SourceFile, columns: list[str], cells: list[str], number: int, line: int) -> SourceRow:
-    values: dict[str, Any] = dict(zip(columns, cells, strict=False))
-    problem = None
+def _csv_row(
+    file: SourceFile, columns: list[str], cells: list[str], number: int, line: int, *, clean: bool
+) -> SourceRow:
+    values = Columns(zip(columns, cells, strict=False))
+    if len(cells) == len(columns):
+        return _row(file, values, number, line, None if clean else _bad_cell(values))
     if len(cells) < len(columns):
         missing = columns[len(cells)]
         problem = Problem(
             missing, f"The line ends before its column “{missing}”: {len(cells)} of {len(columns)} cells."
         )
-    elif len(cells) > len(columns):
-        values[columns[-1]] = ",".join(cells[len(columns) - 1 :])
+    else:
         problem = Problem(
             "", f"The line has {len(cells)} cells for {len(columns)} columns. Quote what holds a comma."
         )
-    return _row(file, values, number, line, problem)
+    own = [cell for column, cell in zip(columns, cells, strict=False) if column not in RESERVED]
+    row = _row(file, values, number, line, problem)
+    return row._replace(cells=[*own, *cells[len(columns) :]])
 
 
-def _row(
-    file: SourceFile, values: dict[str, Any], number: int, line: int, problem: Problem | None
+def _not_csv(
+    file: SourceFile, columns: list[str], lines: list[str], number: int, line: int, reason: str
 ) -> SourceRow:
+    """The line as it is, in one cell. Its values are a guess, good enough to tell which group it is of."""
+    guessed = Columns(zip(columns, next(csv.reader(lines), []), strict=False))
+    return _row(file, guessed, number, line, Problem("", reason))._replace(cells=["".join(lines)])
+
+
+def _row(file: SourceFile, values: Columns, number: int, line: int, problem: Problem | None) -> SourceRow:
     """The row, known by its original place where it comes from a rejects file."""
-    name = file.name
-    if FILE in values and ROW in values:
-        original_file, original_row = values.pop(FILE), values.pop(ROW)
-        values.pop(COLUMN, None)
-        values.pop(REASON, None)
-        if original_file and str(original_row).isdigit():
-            name, number = str(original_file), int(original_row)
-        else:
-            problem = problem or Problem(ROW, f"{FILE} and {ROW} must stay as the rejects file had them.")
-    return SourceRow(name, number, line, values, problem or _bad_cell(values))
+    if ROW not in values or FILE not in values:
+        return SourceRow(file.name, number, line, values, problem)
+    original_file, original_row = str(values.pop(FILE)), str(values.pop(ROW))
+    values.pop(COLUMN, None)
+    values.pop(REASON, None)
+    if (
+        _is_name(original_file)
+        and original_row.isascii()
+        and original_row.isdigit()
+        and len(original_row) < 19
+    ):
+        return SourceRow(original_file, int(original_row), line, values, problem)
+    misplaced = Problem(ROW, f"{FILE} and {ROW} must stay as the rejects file had them.")
+    return SourceRow(file.name, number, line, values, problem or misplaced)
 
 
-def _bad_cell(values: dict[str, Any]) -> Problem | None:
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_NAME and not _bad_text(text)
+
+
+def _is_clean(text: str) -> bool:
+    """Whether nothing can be wrong with any cell of a line; most are, and need no look at each cell."""
+    return text.isascii() and "\0" not in text and len(text) <= LARGEST_CELL
+
+
+def _bad_cell(values: Columns) -> Problem | None:
     for column, value in values.items():
         if type(value) is not str:
+            if len(json.dumps(value)) > LARGEST_CELL:
+                return Problem(column, f"The value has more than {LARGEST_CELL:,} characters.")
             continue
         if len(value) > LARGEST_CELL:
             return Problem(column, f"The cell has {len(value):,} characters; {LARGEST_CELL:,} are the most.")
-        if value.isascii():
-            if "\0" in value:
-                return Problem(column, "The cell holds a NUL character, which cannot be stored.")
-            continue
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            return Problem(column, "The cell is not UTF-8, or holds a NUL character. Save the file as UTF-8.")
+        bad = _bad_text(value)
+        if bad:
+            return Problem(column, bad)
     return None
+
+
+def _bad_text(text: str) -> str:
+    """What is wrong with a text, or ""."""
+    if "\0" in text:
+        return "The cell holds a NUL character, which cannot be stored. Remove it."
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return "The cell is not UTF-8. Save the file as UTF-8."
+    return ""
 
 
 def _ndjson_rows(file: SourceFile, raw: IO[bytes]) -> Iterator[SourceRow]:
     number = 0
-    for line, text in enumerate(_Lines(_text_of(raw), file.name), 1):
+    lines = _Lines(_text_of(raw), file.name)
+    for line, text in enumerate(lines, 1):
+        lines.begin_record()
         if not text.strip():
             continue
         number += 1
         try:
-            values = json.loads(text, parse_float=str, parse_int=str, parse_constant=_refuse_constant)
+            values = json.loads(
+                text,
+                parse_float=str,
+                parse_int=str,
+                parse_constant=_refuse_constant,
+                object_pairs_hook=_object,
+            )
+            if not isinstance(values, dict):
+                raise ValueError("it is not an object")
+            columns = Columns(_flattened(values))
+            problem = _bad_cell(columns)
         except (ValueError, RecursionError) as error:
-            yield SourceRow(
-                file.name, number, line, {"line": text}, Problem("", f"The line is not JSON: {error}.")
-            )
+            reason = f"The line is not a JSON object as needed: {error}."
+            yield SourceRow(file.name, number, line, Columns(line=text), Problem("", reason))
             continue
-        if not isinstance(values, dict):
-            yield SourceRow(
-                file.name, number, line, {"line": text}, Problem("", "The line is not a JSON object.")
-            )
-            continue
-        yield _row(file, _flattened(values), number, line, None)
+        yield _row(file, columns, number, line, problem)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return values
+
+
 def _flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Objects inside become columns of their own: {"customer": {"id": …}} has the column "customer.id"."""
+    """Objects inside become columns of their own: {"customer": {"id": …}} has the column "customer.id". null is empty."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flattened(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+        inside = (
+            _flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        )
+        for column in inside.keys() & flat.keys():
+            raise ValueError(f"two values are both “{column}”")
+        flat |= inside
+    return {name: "" if value is None else value for name, value in flat.items()}
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as raw:
+            return raw.read(4) == PARQUET
+    except OSError:
+        return True  # said properly where it is read
 
 
 def _parquet_rows(file: SourceFile, raw: IO[bytes]) -> Iterator[SourceRow]:
     try:
-        from pyarrow import ArrowInvalid, parquet  # noqa: PLC0415 — an extra of 170 MB, loaded only where it is asked for
+        from pyarrow import ArrowException, parquet  # noqa: PLC0415 — an extra of 170 MB, loaded only where it is asked for
     except ImportError:
         raise UnreadableFile(
             "Parquet needs the extra: pip install pyarrow, or export the file as CSV."
         ) from None
+    number = 0
     try:
         table = parquet.ParquetFile(raw)
-    except ArrowInvalid as error:
-        raise UnreadableFile(f"{file.path} is not Parquet: {error}.") from None
-    file.columns = [name for name in table.schema_arrow.names if name not in RESERVED]
-    number = 0
-    for batch in table.iter_batches(batch_size=5_000):
-        for values in batch.to_pylist():
-            number += 1
-            yield _row(file, {name: _as_text(value) for name, value in values.items()}, number, number, None)
+        names = list(_names(table.schema_arrow))
+        if len(set(names)) != len(names):
+            raise UnreadableFile(f"{file.path} has two columns of one name. Rename one.")
+        file.columns = [name for name in names if name not in RESERVED]
+        for batch in table.iter_batches(batch_size=5_000):
+            for values in batch.to_pylist():
+                number += 1
+                columns = Columns(_flattened(_as_text(values)))
+                yield _row(file, columns, number, number, _bad_cell(columns))
+    except (ArrowException, ValueError) as error:
+        raise UnreadableFile(
+            f"{file.path} cannot be read as Parquet: {error}. Nothing was imported."
+        ) from None
+
+
+def _names(fields: Any, prefix: str = "") -> Iterator[str]:
+    """The columns' names; what is inside of a struct has a column of its own, as in NDJSON."""
+    for each in fields:
+        if str(each.type).startswith("struct<"):
+            yield from _names(each.type, f"{prefix}{each.name}.")
+        else:
+            yield f"{prefix}{each.name}"
 
 
 def _as_text(value: Any) -> Any:
     if value is None or isinstance(value, str):
-        return value
+        return value or ""
     if isinstance(value, list):
         return [_as_text(each) for each in value]
     if isinstance(value, dict):
         return {name: _as_text(each) for name, each in value.items()}
     if hasattr(value, "isoformat"):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,9 +8,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from audit.errors import Refused
 from transactions.importing.reading import RESERVED, SourceRow
 
 SHOWN = 20
+
+
+class RejectsNotWritable(Refused):
+    """There is no place for the rejects file, so that nothing was imported."""
+
+
+def check_writable(path: Path) -> None:
+    """Raise `RejectsNotWritable` where no rejects could be written to `path`."""
+    if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
+        raise RejectsNotWritable(f"Rejected rows cannot be written to {path}: name a file with --rejects.")
 
 
 @dataclass(frozen=True)
@@ -25,13 +36,17 @@ class RejectedRow:
 
 
 class Rejects:
-    """Writes the rejects file, once there is something to write; `shown` keeps the first rows for the answer."""
+    """Writes the rejects file, once there is something to write; `shown` keeps the first rows for the answer.
+
+    It stands under its own name only when the import has landed.
+    """
 
     def __init__(self, path: Path, columns: list[str], *, as_csv: bool) -> None:
         self.path = path
         self.transactions = 0
         self.shown: list[RejectedRow] = []
         self._columns, self._as_csv = columns, as_csv
+        self._unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         self._file: IO[str] | None = None
         self._writer: Any = None
 
@@ -43,8 +58,10 @@ class Rejects:
     ) -> None:
         if self._file is not None:
             self._file.close()
-            if kind is not None:
-                self.path.unlink()  # nothing was imported, so there is nothing to mend
+            if kind is None:
+                self._unfinished.replace(self.path)
+            else:
+                self._unfinished.unlink()  # nothing was imported, so there is nothing to mend
 
     def add(self, rows: list[SourceRow], column: str, reason: str) -> None:
         """Set all rows of one transaction aside; `column` and `reason` say what is wrong with it."""
@@ -60,19 +77,26 @@ class Rejects:
         return [asdict(each) for each in self.shown]
 
     def _write(self, row: SourceRow, column: str, reason: str) -> None:
-        values = row.values | dict(zip(RESERVED, (row.file, row.number, column, reason), strict=True))
         file = self._open()
+        place = (row.file, str(row.number), column, reason)
         if self._as_csv:
-            self._writer.writerow(values)
+            self._writer.writerow((*place, *self._cells(row)))
         else:
-            file.write(json.dumps(values, ensure_ascii=True) + "\n")
+            file.write(json.dumps(dict(zip(RESERVED, place, strict=True)) | row.values) + "\n")
+
+    def _cells(self, row: SourceRow) -> list[str]:
+        """The row's cells, as many as the file has columns; where they were too many or too few, they are so again."""
+        if row.cells is None:
+            return [row.values.get(name, "") for name in self._columns]
+        extra = len(row.cells) - len(self._columns)
+        return row.cells if extra else [*row.cells, ""]
 
     def _open(self) -> IO[str]:
         if self._file is None:
             # For its owner's eyes only: it may hold personal data.
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             self._file = open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115, PTH123
             if self._as_csv:
-                self._writer = csv.DictWriter(self._file, [*self._columns, *RESERVED], restval="")
-                self._writer.writeheader()
+                self._writer = csv.writer(self._file)
+                self._writer.writerow((*RESERVED, *self._columns))
         return self._file

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from dataclasses import asdict
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,8 @@ class Command(AmendsCommand):
 
     def answer(self, **options: Any) -> dict[str, Any]:
         mapping = read_mapping(options["mapping"])
-        ending = "ndjson" if mapping.format == "ndjson" else "csv"
-        stem = options["files"][0].name.removesuffix(".gz").rsplit(".", 1)[0]
-        wanted = Import(options["files"], mapping, options["rejects"] or Path(f"{stem}.rejects.{ending}"))
+        rejects = options["rejects"] or _beside_you(options["files"][0], mapping.format)
+        wanted = Import(options["files"], mapping, rejects)
         with self.progress("Reading", None) as bar:
 
             def progress(doing: str, done: int, total: int) -> None:
@@ -75,3 +75,11 @@ class Command(AmendsCommand):
             self.stdout.write(
                 f"  … and {answer['rejected'] - len(answer['rejections']):,} more in {answer['rejects']}."
             )
+
+
+def _beside_you(file: Path, written_as: str) -> Path:
+    """A new file in the current folder: one that is there already may be half mended."""
+    ending = "ndjson" if written_as == "ndjson" else "csv"
+    stem = file.name.removesuffix(".gz").rsplit(".", 1)[0].removesuffix(".rejects")
+    names = (f"{stem}.rejects{number}.{ending}" for number in chain(("",), (f"-{n}" for n in count(2))))
+    return next(path for path in map(Path, names) if not path.exists())
