@@ -6,9 +6,9 @@ Rows are inserted in the order of their keys, so that two landings of overlappin
 CREATE_STAGING = """
     DROP TABLE IF EXISTS pg_temp.staged, pg_temp.resolved, pg_temp.landed;
     CREATE TEMPORARY TABLE staged (
-        position bigint, reference text, store text, store_name text, store_country text, currency text, scale smallint,
-        occurred_at timestamptz, inputs jsonb, facts_hash bytea, service text, calculator text, version text,
-        calculated_at timestamptz, amounts jsonb, total bigint, personal jsonb, record text
+        position bigint, scale smallint, occurred_at timestamptz, calculated_at timestamptz, amounts jsonb, total bigint,
+        facts_hash bytea, reference text, store text, store_name text, store_country text, currency text, inputs jsonb, service text,
+        calculator text, version text, personal text, record text
     ) ON COMMIT PRESERVE ROWS;
     CREATE TEMPORARY TABLE resolved (
         position bigint, transaction_id bigint, release_id bigint, calculated_at timestamptz, amounts jsonb, total bigint,
@@ -16,6 +16,14 @@ CREATE_STAGING = """
     ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE landed (id bigint, transaction_id bigint) ON COMMIT DELETE ROWS;
 """
+
+ANALYZE_STAGED = "ANALYZE pg_temp.staged (position, reference, store, service, calculator, version)"
+ANALYZE_RESOLVED = (
+    "ANALYZE pg_temp.resolved (position, transaction_id, release_id, calculated_at, same_facts)"
+)
+"""Only what is sorted and joined by."""
+
+ROOM_TO_SORT = "SET LOCAL work_mem = '64MB'"
 
 INSERT_STORES = """
     INSERT INTO transactions_store (reference, name, country)
@@ -42,7 +50,7 @@ INSERT_TRANSACTIONS = """
 
 RESOLVE = """
     INSERT INTO pg_temp.resolved
-    SELECT staged.position, t.id, release.id, staged.calculated_at, staged.amounts, staged.total, staged.personal,
+    SELECT staged.position, t.id, release.id, staged.calculated_at, staged.amounts, staged.total, nullif(staged.personal, '')::jsonb,
            t.facts_hash = staged.facts_hash, t.batch_id = %(batch)s
     FROM pg_temp.staged
     JOIN transactions_transaction t ON t.source = %(source)s AND t.reference = staged.reference

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from transactions.calculators import CalculationFailure, UnknownCalculator, calculator, run
@@ -49,10 +50,13 @@ class _Value(NamedTuple):
     column: str
     parts: tuple[str, ...]
     longest: int
-    optional: bool = False
+    optional: bool
+    constant: str
 
     def text(self, columns: Columns) -> str:
         """The text for a row. Raises `RowRejected`, `ColumnMissing`, `ColumnNotText`."""
+        if self.constant:
+            return self.constant
         text = self.of(columns)
         if type(text) is not str:
             text = columns.text(self.column)
@@ -86,7 +90,10 @@ class Drafting:
         self._one_time = mapping.occurred_at == mapping.calculated_at
         self._store_name = _value("store.name", mapping.store_name or _NOTHING, optional=True)
         self._store_country = _value("store.country", mapping.store_country or _NOTHING, optional=True)
-        self._amounts = [(name, _value("", template)) for name, template in (mapping.amounts or {}).items()]
+        self._amounts = [
+            (name, template.value, column_to_mend(template))
+            for name, template in (mapping.amounts or {}).items()
+        ]
         self._inputs = [(name, template.value) for name, template in mapping.inputs.items()]
         self._lines = [(name, template.value) for name, template in (mapping.lines or {}).items()]
         self._personal = [(name, template.value) for name, template in mapping.personal.items()]
@@ -171,11 +178,16 @@ class Drafting:
 
     def _amounts_of(self, columns: Columns, scale: int) -> dict[str, int]:
         amounts = {}
-        for name, value in self._amounts:
+        for name, of, column in self._amounts:
+            text = of(columns)
             try:
-                amounts[name] = parse_amount(value.of(columns), scale)
+                amounts[name] = (
+                    _parsed(text, scale)
+                    if type(text) is str and len(text) < 32
+                    else parse_amount(text, scale)
+                )
             except MoneyError as error:
-                raise RowRejected(value.column, str(error)) from None
+                raise RowRejected(column, str(error)) from None
         return amounts
 
     def _inputs_of(self, all_columns: list[Columns]) -> dict[str, Any]:
@@ -218,12 +230,16 @@ class Drafting:
                     )
 
 
+_parsed = lru_cache(maxsize=20_000)(parse_amount)
+"""Most amounts of a source occur many times."""
+
+
 def _value(key: str, template: Template, *, optional: bool = False) -> _Value:
     composed = template.is_composed and not optional
     parts = tuple(name for name in template.columns if name not in POSITION) if composed else ()
-    return _Value(
-        key, template.value, column_to_mend(template), parts, LONGEST.get(key, LARGEST_CELL), optional
-    )
+    constant = "" if template.columns else template.value(Columns())
+    longest = LONGEST.get(key, LARGEST_CELL)
+    return _Value(key, template.value, column_to_mend(template), parts, longest, optional, constant)
 
 
 def _header(mapping: Mapping) -> dict[str, str]:

@@ -14,6 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import orjson
+
 from audit.errors import Refused
 from transactions.mapping import Columns
 
@@ -57,8 +59,12 @@ class SourceRow(NamedTuple):
     cells: list[str] | None = None
 
     def as_text(self) -> str:
-        """ASCII JSON that PostgreSQL can store as text, whatever is wrong with the values; without the problem."""
-        return json.dumps((self.file, self.number, self.line, self.values, self.cells))
+        """JSON that PostgreSQL can store as text, whatever is wrong with the values; without the problem."""
+        record = (self.file, self.number, self.line, self.values, self.cells)
+        try:
+            return orjson.dumps(record).decode()
+        except orjson.JSONEncodeError:  # What is not UTF-8: as ASCII it can be kept all the same.
+            return json.dumps(record)
 
     @classmethod
     def from_text(cls, text: str, problem: Problem | None = None) -> "SourceRow":
