@@ -24,9 +24,13 @@ def merkle_root(leaves: Iterable[bytes]) -> bytes:
     Goes through the tree level by level: a node without a neighbour moves up as it is, which is RFC 6962's
     split.
     """
-    level = [sha256(b"\0" + leaf).digest() for leaf in map(_checked, leaves)]
-    if not level:
+    leaves = list(leaves)
+    for size in set(map(len, leaves)):
+        if size != LEAF_SIZE:
+            raise LeafSizeWrong(f"A leaf has {size} octets, not {LEAF_SIZE}.")
+    if not leaves:
         return EMPTY_ROOT
+    level = [sha256(b"\0" + leaf).digest() for leaf in leaves]
     while len(level) > 1:
         paired = [
             sha256(b"\1" + left + right).digest()
@@ -45,9 +49,3 @@ def split_leaves(stored: bytes) -> list[bytes]:
     if len(stored) % LEAF_SIZE:
         raise LeafSizeWrong(f"{len(stored)} octets are not a whole number of leaves of {LEAF_SIZE}.")
     return [stored[start : start + LEAF_SIZE] for start in range(0, len(stored), LEAF_SIZE)]
-
-
-def _checked(leaf: bytes) -> bytes:
-    if len(leaf) != LEAF_SIZE:
-        raise LeafSizeWrong(f"A leaf has {len(leaf)} octets, not {LEAF_SIZE}.")
-    return leaf

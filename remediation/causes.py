@@ -1,6 +1,7 @@
 """Why rows differ: which components changed, and which way."""
 
 from dataclasses import dataclass, field
+from operator import gt, lt
 from typing import Any
 
 
@@ -19,20 +20,36 @@ class Causes:
 
     def __init__(self) -> None:
         self._causes: dict[str, Cause] = {}
+        self._by_shape: dict[tuple[Any, ...], Cause] = {}
 
     def add(self, before: dict[str, int], after: dict[str, int], transaction_id: int, money_key: str) -> None:
         """Count a row whose amounts go from `before` to `after`."""
-        changes = []
-        for name in sorted(before.keys() | after.keys()):
-            old, new = before.get(name), after.get(name)
-            if old != new:
-                changes.append(f"{name} {_change(old, new)}")
-        cause = self._causes.setdefault(", ".join(changes), Cause())
+        cause = self._cause(before, after)
         delta = after["total"] - before["total"]
         cause.count += 1
         cause.delta[money_key] = cause.delta.get(money_key, 0) + delta
         if abs(delta) > cause.example_delta:
             cause.example, cause.example_delta = transaction_id, abs(delta)
+
+    def _cause(self, before: dict[str, int], after: dict[str, int]) -> Cause:
+        """The cause of a row. Rows of one shape (components, and which way each goes) share it: most need no words made."""
+        if before.keys() != after.keys():
+            return self._named(before, after)
+        news = after.values()
+        olds = [before[name] for name in after]
+        shape = (*after, *map(gt, news, olds), *map(lt, news, olds))
+        cause = self._by_shape.get(shape)
+        if cause is None:
+            cause = self._by_shape[shape] = self._named(before, after)
+        return cause
+
+    def _named(self, before: dict[str, int], after: dict[str, int]) -> Cause:
+        changes = []
+        for name in sorted(before.keys() | after.keys()):
+            old, new = before.get(name), after.get(name)
+            if old != new:
+                changes.append(f"{name} {_change(old, new)}")
+        return self._causes.setdefault(", ".join(changes), Cause())
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         """{name: {"count", "delta": {"USD:2": units}, "example": transaction id, "example_delta": units}}."""

@@ -15,7 +15,8 @@ from remediation.models import JobChunk, Plan, PlanChunk
 from remediation.money import money_key
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, RegisteredCalculator, run
-from transactions.canonical import CalculationFields, amounts_json, leaf_hash, microseconds
+from transactions.calculators.protocol import Result
+from transactions.canonical import amounts_json, leaf_maker, microseconds
 from transactions.selection import Selection
 
 SLICE = 1000
@@ -123,7 +124,7 @@ def read_rows(
                 "through_id": through[1],
             },
         )
-        return [Row._make(row) for row in cursor.fetchall()]
+        return list(map(Row._make, cursor.fetchall()))
 
 
 def _calculate(calculator: RegisteredCalculator, rows: list[Row], scanned: ScannedChunk) -> None:
@@ -138,37 +139,40 @@ def _calculate(calculator: RegisteredCalculator, rows: list[Row], scanned: Scann
             scanned.unchanged += 1
         else:
             changed.append(Proposal(row, result, text))
-    for proposal, same in zip(changed, _answers_again(calculator, changed), strict=True):
-        if same:
-            _propose(proposal, scanned)
+    same: list[Proposal] = []
+    for proposal, again in zip(changed, _ask_again(calculator, changed), strict=True):
+        if proposal.amounts == again:
+            same.append(proposal)
         else:
             reason = "The calculator answers differently when asked twice."
             scanned.failures.append((proposal.row.transaction_id, reason))
+    _propose(same, scanned)
 
 
-def _answers_again(calculator: RegisteredCalculator, proposals: list[Proposal]) -> list[bool]:
-    """Whether the calculator answers the same again: from fresh inputs, and in reverse, so that what it keeps between rows shows."""
+def _ask_again(calculator: RegisteredCalculator, proposals: list[Proposal]) -> list[Result]:
+    """The calculator's second answers: from fresh inputs, and in reverse, so that what it keeps between rows shows."""
     again = run(
         calculator, [(orjson.loads(each.row.inputs_text), each.row.scale) for each in reversed(proposals)]
     )
     again.reverse()
-    return [each.amounts == answer for each, answer in zip(proposals, again, strict=True)]
+    return again
 
 
-def _propose(proposal: Proposal, scanned: ScannedChunk) -> None:
-    row, amounts = proposal.row, proposal.amounts
-    scanned.proposals.append(proposal)
-    key = money_key(row.currency, row.scale)
-    after = amounts["total"]
-    delta = after - row.total
-    sums = scanned.money.get(key)
-    if sums is None:
-        sums = scanned.money[key] = {"before": 0, "after": 0, "delta": 0, "largest": 0}
-    sums["before"] += row.total
-    sums["after"] += after
-    sums["delta"] += delta
-    sums["largest"] = max(sums["largest"], abs(delta))
-    scanned.causes.add(orjson.loads(row.amounts_text), amounts, row.transaction_id, key)
+def _propose(proposals: list[Proposal], scanned: ScannedChunk) -> None:
+    scanned.proposals += proposals
+    for row, amounts, _ in proposals:
+        key = money_key(row.currency, row.scale)
+        before, after = row.total, amounts["total"]
+        delta = after - before
+        sums = scanned.money.get(key)
+        if sums is None:
+            sums = scanned.money[key] = {"before": 0, "after": 0, "delta": 0, "largest": 0}
+        sums["before"] += before
+        sums["after"] += after
+        sums["delta"] += delta
+        if abs(delta) > sums["largest"]:
+            sums["largest"] = abs(delta)
+        scanned.causes.add(orjson.loads(row.amounts_text), amounts, row.transaction_id, key)
 
 
 def store(plan: Plan, job_chunk: JobChunk, scanned: ScannedChunk) -> None:
@@ -216,8 +220,12 @@ def _copy_proposals(plan: Plan, chunk: PlanChunk, target_id: int, proposals: lis
     if not proposals:
         return b""
     proposals.sort(key=lambda proposal: proposal.row.transaction_id)
-    calculated_at, calculated_at_us = plan.requested_at.isoformat(), microseconds(plan.requested_at)
-    source_id = int(chunk.release_id or 0)
+    ending = f"\t{plan.requested_at.isoformat()}\t{chunk.pk}\t"
+    leaf_of = leaf_maker(
+        standing_release=target_id,
+        standing_at_us=microseconds(plan.requested_at),
+        replaced_release=int(chunk.release_id or 0),
+    )
     lines: list[str] = []
     leaves: list[bytes] = []
     with connection.cursor() as cursor:
@@ -225,23 +233,14 @@ def _copy_proposals(plan: Plan, chunk: PlanChunk, target_id: int, proposals: lis
             "SELECT nextval(pg_get_serial_sequence('transactions_calculation', 'id')) FROM generate_series(1, %s)",
             [len(proposals)],
         )
-        ids = [proposal_id for (proposal_id,) in cursor.fetchall()]
-        for proposal_id, (row, amounts, text) in zip(ids, proposals, strict=True):
+        for (proposal_id,), (row, amounts, text) in zip(cursor.fetchall(), proposals, strict=True):
+            replaced_id, transaction_id, replaced_at_us, replaced_text, _, _, _, _, facts_hash = row
             lines.append(
-                f"{proposal_id}\t{row.transaction_id}\t{target_id}\t{text}\t{amounts['total']}\t{calculated_at}\t{chunk.pk}\t"
-                f"{row.calculation_id}\n"
+                f"{proposal_id}\t{transaction_id}\t{target_id}\t{text}\t{amounts['total']}{ending}{replaced_id}\n"
             )
             leaves.append(
-                leaf_hash(
-                    CalculationFields(proposal_id, row.transaction_id, target_id, calculated_at_us, text),
-                    CalculationFields(
-                        row.calculation_id,
-                        row.transaction_id,
-                        source_id,
-                        row.calculated_at_us,
-                        row.amounts_text,
-                    ),
-                    row.facts_hash,
+                leaf_of(
+                    transaction_id, proposal_id, text, replaced_id, replaced_at_us, replaced_text, facts_hash
                 )
             )
         with cursor.copy(

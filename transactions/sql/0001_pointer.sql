@@ -24,22 +24,32 @@ RETURN sha256(convert_to(
     || amends_netstring(inputs::text), 'UTF8'));
 
 -- The leaf of a move, format 1: the calculation to stand on, the one it replaces, and the facts both were made of.
--- transactions/canonical.py computes the same in Python.
+-- transactions/canonical.py computes the same in Python. This one takes the fields as texts: whoever hashes many rows makes those in a
+-- subquery behind OFFSET 0, since inlining would otherwise make every text twice, once for its length.
+CREATE FUNCTION amends_leaf_of_texts(
+    standing_id text, standing_transaction text, standing_release text, standing_at_us text, standing_amounts text,
+    replaced_id text, replaced_transaction text, replaced_release text, replaced_at_us text, replaced_amounts text,
+    facts_hash_hex text
+) RETURNS bytea
+    LANGUAGE sql STABLE PARALLEL SAFE
+RETURN sha256(convert_to(
+    '6:leaf/1,'
+    || amends_netstring(standing_id) || amends_netstring(standing_transaction) || amends_netstring(standing_release)
+    || amends_netstring(standing_at_us) || amends_netstring(standing_amounts)
+    || amends_netstring(replaced_id) || amends_netstring(replaced_transaction) || amends_netstring(replaced_release)
+    || amends_netstring(replaced_at_us) || amends_netstring(replaced_amounts)
+    || amends_netstring(facts_hash_hex), 'UTF8'));
+
 CREATE FUNCTION amends_leaf(
     standing_id bigint, standing_transaction bigint, standing_release bigint, standing_at timestamptz, standing_amounts jsonb,
     replaced_id bigint, replaced_transaction bigint, replaced_release bigint, replaced_at timestamptz, replaced_amounts jsonb,
     facts_hash bytea
 ) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
-RETURN sha256(convert_to(
-    '6:leaf/1,'
-    || amends_netstring(standing_id::text) || amends_netstring(standing_transaction::text)
-    || amends_netstring(standing_release::text) || amends_netstring(amends_microseconds(standing_at))
-    || amends_netstring(standing_amounts::text)
-    || amends_netstring(replaced_id::text) || amends_netstring(replaced_transaction::text)
-    || amends_netstring(replaced_release::text) || amends_netstring(amends_microseconds(replaced_at))
-    || amends_netstring(replaced_amounts::text)
-    || amends_netstring(encode(facts_hash, 'hex')), 'UTF8'));
+RETURN amends_leaf_of_texts(
+    standing_id::text, standing_transaction::text, standing_release::text, amends_microseconds(standing_at), standing_amounts::text,
+    replaced_id::text, replaced_transaction::text, replaced_release::text, amends_microseconds(replaced_at), replaced_amounts::text,
+    encode(facts_hash, 'hex'));
 
 -- Point at calculations that services reported: the newest counts, and what is replayed late never undoes what is newer.
 -- One of the two writers of the pointer. Takes its locks in transaction-id order; call it with slices in that order.
