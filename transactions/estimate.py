@@ -21,6 +21,7 @@ from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, RegisteredCalculator, run
 from transactions.canonical import amounts_json
 from transactions.confidence import Share, Weighed, share_interval, sum_interval
+from transactions.finder import standing
 from transactions.selection import Selection
 
 SAMPLE_SIZE = 1000
@@ -139,10 +140,7 @@ def _draw(selection: Selection, size: int, seed: int) -> list[_Drawn]:
             f"""
             WITH member AS MATERIALIZED (
                 SELECT c.id, t.currency, t.scale, abs(c.total::float8) AS size
-                FROM transactions_calculation c
-                JOIN transactions_currentcalculation current
-                  ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
-                JOIN transactions_transaction t ON t.id = c.transaction_id
+                FROM {standing(selection, with_facts=True)}
                 WHERE c.release_id = ANY(%(releases)s) AND {condition.sql}
             ), uniform AS MATERIALIZED (
                 SELECT id FROM member ORDER BY hashint8extended(id, %(seed)s), id LIMIT %(sample_size)s
@@ -166,8 +164,10 @@ def _draw(selection: Selection, size: int, seed: int) -> list[_Drawn]:
             SELECT drawn.currency, drawn.scale, c.amounts::text, c.total, t.inputs::text, uniformly, lot < weight, weight,
                    CASE WHEN draws >= members THEN 0 ELSE draws END, drawn.size, population
             FROM drawn
-            JOIN transactions_calculation c ON c.id = drawn.id
-            JOIN transactions_transaction t ON t.id = c.transaction_id
+            CROSS JOIN LATERAL (
+                SELECT transaction_id, amounts, total FROM transactions_calculation WHERE id = drawn.id OFFSET 0
+            ) AS c
+            CROSS JOIN LATERAL (SELECT inputs FROM transactions_transaction WHERE id = c.transaction_id OFFSET 0) AS t
             WHERE uniformly OR lot < weight
             ORDER BY drawn.id
             """,

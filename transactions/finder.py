@@ -12,20 +12,41 @@ from django.db import connection
 from transactions.models import Release
 from transactions.selection import Selection
 
-_STANDING = """
-    JOIN transactions_currentcalculation current
-      ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
-"""
-_STANDING_ROW_BY_ROW = """
+_ALONG_THE_KEYSET = """
+    transactions_calculation c
     CROSS JOIN LATERAL (
         SELECT FROM transactions_currentcalculation current
-        WHERE current.transaction_id = c.transaction_id AND current.calculation_id = c.id
-        OFFSET 0
+        WHERE current.transaction_id = c.transaction_id AND current.calculation_id = c.id OFFSET 0
     ) AS standing
 """
-"""For a page. To the planner the two columns of the join are independent: it expects next to no match, and reads and sorts all that
-match to give a page of them. OFFSET 0 keeps it from making a join of this.
+_FACTS = """
+    CROSS JOIN LATERAL (
+        SELECT id, reference, store_id, currency, scale, occurred_at FROM transactions_transaction
+        WHERE id = c.transaction_id OFFSET 0
+    ) AS t
 """
+_FROM_THE_STORES = """
+    transactions_transaction t
+    CROSS JOIN LATERAL (
+        SELECT calculation_id FROM transactions_currentcalculation WHERE transaction_id = t.id OFFSET 0
+    ) AS standing
+    CROSS JOIN LATERAL (
+        SELECT id, transaction_id, release_id, calculated_at, total FROM transactions_calculation
+        WHERE id = standing.calculation_id AND transaction_id = t.id OFFSET 0
+    ) AS c
+"""
+
+
+def standing(selection: Selection, *, with_facts: bool = False) -> str:
+    """SQL for FROM: calculations `c` that their transactions stand on and, `with_facts` or where the selection needs them, facts `t`.
+
+    Everything is looked up by primary key, from the keyset or, where stores are selected, from theirs. OFFSET 0 keeps the planner
+    from choosing otherwise. It takes the two columns of the pointer for independent, so it expects next to no match and would sort
+    all for a page of them; and an ANALYZE during the first import finds no row, whereupon joins that look free take time by the square.
+    """
+    if selection.stores:
+        return _FROM_THE_STORES
+    return _ALONG_THE_KEYSET + (_FACTS if with_facts or selection.needs_transaction else "")
 
 
 @dataclass(frozen=True)
@@ -75,8 +96,7 @@ def count(selection: Selection) -> Counts:
         cursor.execute(
             f"""
             SELECT c.release_id, date_trunc('hour', c.calculated_at, 'UTC'), count(*)
-            FROM transactions_calculation c
-            {_joins(selection)}
+            FROM {standing(selection)}
             WHERE c.release_id = ANY(%(releases)s) AND {condition.sql}
             GROUP BY 1, 2
             """,
@@ -115,10 +135,7 @@ def page(selection: Selection, *, after: Place | None = None, limit: int = 100) 
 def _page_of_release(
     selection: Selection, release_id: int, after: Place | None, limit: int
 ) -> list[FoundTransaction]:
-    """One release at a time, since the keyset gives an order only within one.
-
-    Stores have an index of their own and few transactions each: the planner starts from them. All else walks the keyset.
-    """
+    """One release at a time, since the keyset gives an order only within one."""
     condition = selection.condition()
     parameters: dict[str, Any] = condition.params | {"release": release_id, "limit": limit}
     behind = "TRUE"
@@ -129,10 +146,8 @@ def _page_of_release(
         cursor.execute(
             f"""
             SELECT t.id, t.reference, s.reference, t.currency, t.scale, t.occurred_at, c.id, c.release_id, c.calculated_at, c.total
-            FROM transactions_calculation c
-            JOIN transactions_transaction t ON t.id = c.transaction_id
-            JOIN transactions_store s ON s.id = t.store_id
-            {_STANDING if selection.stores else _STANDING_ROW_BY_ROW}
+            FROM {standing(selection, with_facts=True)}
+            CROSS JOIN LATERAL (SELECT reference FROM transactions_store WHERE id = t.store_id OFFSET 0) AS s
             WHERE c.release_id = %(release)s AND {condition.sql} AND {behind}
             ORDER BY c.calculated_at, c.id
             LIMIT %(limit)s
@@ -140,9 +155,3 @@ def _page_of_release(
             parameters,
         )
         return [FoundTransaction(*row) for row in cursor.fetchall()]
-
-
-def _joins(selection: Selection) -> str:
-    return _STANDING + (
-        "JOIN transactions_transaction t ON t.id = c.transaction_id" if selection.needs_transaction else ""
-    )

@@ -1,15 +1,19 @@
 """Estimates from a sample: honest intervals, and the same answer for the same seed."""
 
 import random
+from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from tests.remediation.incident import START, report
 from transactions.calculating import TargetWithoutCode
 from transactions.canonical import canonical_json
 from transactions.confidence import share_interval
 from transactions.estimate import LARGEST_SAMPLE, SampleSizeImpossible, estimate
+from transactions.finder import count, page
 from transactions.models import IngestBatch, Release, Store
 from transactions.selection import Selection
 
@@ -159,3 +163,39 @@ def test_a_target_without_code_is_refused_with_those_there_are() -> None:
     report(1)
     with pytest.raises(TargetWithoutCode, match=r"fee 2\.0\.0"):
         estimate(Selection("fee"), "9.9.9")
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_statistics_taken_during_the_first_import_do_not_make_reading_take_time_by_the_square(
+    owner_connection: "psycopg.Connection[Any]",
+) -> None:
+    tables = ("transactions_transaction", "transactions_calculation", "transactions_currentcalculation")
+    for table in tables:  # or it may count again while we look
+        owner_connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+    owner_connection.commit()
+    with transaction.atomic():
+        skewed_population(0.1, 1)
+        # As autovacuum may: it sees no row of an import that is not committed yet, and joins then look free.
+        for table in tables:
+            owner_connection.execute(f"ANALYZE {table}")
+        owner_connection.commit()
+    with CaptureQueriesContext(connection) as asked:
+        assert count(Selection("fee")).matched == POPULATION
+        assert count(Selection("fee", currencies=("USD",))).matched == POPULATION
+        assert len(page(Selection("fee"), limit=POPULATION)) == POPULATION
+        assert estimate(Selection("fee"), "2.0.0").population == POPULATION
+    looked_at = [query["sql"] for query in asked if "AS standing" in query["sql"]]
+    assert len(looked_at) == 4
+    for sql in looked_at:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+            ((plan,),) = cursor.fetchone()[0:1]
+        assert _rows_touched(plan["Plan"]) < POPULATION * 40, (
+            "some steps for each row, and not each row for each"
+        )
+
+
+def _rows_touched(node: dict[str, Any]) -> int:
+    """Rows that a plan's steps gave or looked at in vain, over all their loops."""
+    given = node["Actual Rows"] + sum(rows for name, rows in node.items() if name.startswith("Rows Removed"))
+    return int(given * node["Actual Loops"]) + sum(map(_rows_touched, node.get("Plans", ())))

@@ -48,6 +48,14 @@ def test_people_read_a_count_the_releases_the_hours_and_the_estimate() -> None:
 
 
 @pytest.mark.django_db
+def test_people_are_told_that_rows_which_cannot_be_calculated_count_as_not_wrong() -> None:
+    report(4)
+    text = " ".join(told("find", "--calculator", "fee", "--target", "raises-on-odd").split())
+    assert "2 of 4 cannot be calculated by raises-on-odd: they count as not wrong" in text
+    assert "cannot be calculated" not in told("find", "--calculator", "fee", "--target", "2.0.0")
+
+
+@pytest.mark.django_db
 def test_people_read_days_where_hours_would_be_too_many() -> None:
     for hour in range(80):
         report(1, first=hour, start=START + timedelta(hours=hour) - timedelta(seconds=hour))

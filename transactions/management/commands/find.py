@@ -116,9 +116,14 @@ def _tell_estimate(console: Console, estimated: dict[str, Any]) -> None:
     how = "exactly" if estimated["exact"] else f"from a sample of {estimated['sampled']:,}, 95% sure"
     console.print(
         f"Against {estimated['target']}, {how}: [bold]{share['estimate']:.2%}[/bold] wrong"
-        f" ({share['low']:.2%} to {share['high']:.2%}), {estimated['failed']} cannot be calculated."
+        f" ({share['low']:.2%} to {share['high']:.2%})."
         f" Seed {estimated['seed']}."
     )
+    if estimated["failed"]:
+        console.print(
+            f"[bold]{estimated['failed']:,} of {estimated['sampled']:,} cannot be calculated by {estimated['target']}[/bold]:"
+            " they count as not wrong, and add no money."
+        )
     table = Table("currency", "correction", "at least", "at most", box=None, pad_edge=False)
     for each in estimated["money"]:
         table.add_row(each["currency"], each["estimate"], each["low"], each["high"])
