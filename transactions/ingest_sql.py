@@ -15,9 +15,10 @@ CREATE_STAGING = """
         personal jsonb, same_facts boolean, is_new boolean
     ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE landed (id bigint, transaction_id bigint) ON COMMIT DELETE ROWS;
+    CREATE INDEX ON pg_temp.landed (transaction_id, id);
 """
 
-ANALYZE_STAGED = "ANALYZE pg_temp.staged (position, reference, store, service, calculator, version)"
+ANALYZE_STAGED = "ANALYZE pg_temp.staged (position, reference, store, store_name, store_country, service, calculator, version)"
 ANALYZE_RESOLVED = (
     "ANALYZE pg_temp.resolved (position, transaction_id, release_id, calculated_at, same_facts)"
 )
@@ -27,7 +28,12 @@ ROOM_TO_SORT = "SET LOCAL work_mem = '64MB'"
 
 INSERT_STORES = """
     INSERT INTO transactions_store (reference, name, country)
-    SELECT DISTINCT ON (store) store, store_name, store_country FROM pg_temp.staged ORDER BY store, position
+    SELECT DISTINCT ON (store) store, store_name, store_country
+    FROM (
+        SELECT store, store_name, store_country, min(position) AS position
+        FROM pg_temp.staged GROUP BY store, store_name, store_country
+    ) AS mentioned
+    ORDER BY store, position
     ON CONFLICT (reference) DO NOTHING
 """
 
