@@ -264,7 +264,8 @@ def leaf_maker(
 def amounts_json(amounts: dict[str, int]) -> str:
     """`canonical_json` of amounts, which are whole numbers: a preview comes here for every row."""
     text, in_order = _amounts_form(tuple(amounts))
-    return text % in_order(amounts)
+    joined: str = text % in_order(amounts)
+    return joined
 
 
 @lru_cache(maxsize=4096)
