@@ -251,7 +251,9 @@ def _copy_proposals(plan: Plan, chunk: PlanChunk, target_id: int, proposals: lis
     leaves: list[bytes] = []
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence('transactions_calculation', 'id')) FROM generate_series(1, %s)",
+            # OFFSET 0: the sequence's name is looked up once, and not for every row.
+            "SELECT nextval(sequence.name) FROM generate_series(1, %s), (SELECT"
+            " pg_get_serial_sequence('transactions_calculation', 'id')::regclass AS name OFFSET 0) AS sequence",
             [len(proposals)],
         )
         ids = [proposal_id for (proposal_id,) in cursor.fetchall()]
