@@ -10,7 +10,7 @@ INSERT INTO transactions_release (service, calculator, version) VALUES
     ('payments', 'pricing', '1.9.0'), ('checkout', 'pricing', '2.0.0');
 INSERT INTO transactions_ingestbatch (source, origin) VALUES ('bench', 'benchmarks/incident.sql');
 
-CREATE TEMPORARY TABLE made AS
+CREATE TEMPORARY TABLE made ON COMMIT DROP AS
 SELECT n, store.id AS store_id, store.reference AS store_reference, store.country,
        (ARRAY['USD', 'EUR', 'EUR', 'GBP', 'EUR'])[1 + store.id % 5] AS currency,
        (ARRAY[8875, 19000, 20000, 20000, 21000])[1 + store.id % 5] AS rate,

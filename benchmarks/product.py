@@ -106,4 +106,4 @@ def _check(plan: Plan, job: Job) -> int:
         raise WrongResult(
             f"{expected} rows were wrong, {plan.manifest['proposed']} were proposed and {applied} applied; {bad} failed or in conflict."
         )
-    return applied
+    return int(applied)
