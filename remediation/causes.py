@@ -1,7 +1,6 @@
 """Why rows differ: which components changed, and which way."""
 
 from dataclasses import dataclass, field
-from operator import gt, lt
 from typing import Any
 
 
@@ -20,7 +19,7 @@ class Causes:
 
     def __init__(self) -> None:
         self._causes: dict[str, Cause] = {}
-        self._by_shape: dict[tuple[Any, ...], Cause] = {}
+        self._by_shape: dict[tuple[str | bool, ...], Cause] = {}
 
     def add(self, before: dict[str, int], after: dict[str, int], transaction_id: int, money_key: str) -> None:
         """Count a row whose amounts go from `before` to `after`."""
@@ -32,12 +31,17 @@ class Causes:
             cause.example, cause.example_delta = transaction_id, abs(delta)
 
     def _cause(self, before: dict[str, int], after: dict[str, int]) -> Cause:
-        """The cause of a row. Rows of one shape (components, and which way each goes) share it: most need no words made."""
+        """The cause of a row. What changes, and which way, is looked up first: words are made only once for rows that change alike."""
         if before.keys() != after.keys():
             return self._named(before, after)
-        news = after.values()
-        olds = [before[name] for name in after]
-        shape = (*after, *map(gt, news, olds), *map(lt, news, olds))
+        ways: list[str | bool] = []
+        for name, new in after.items():
+            old = before[name]
+            if new > old:
+                ways += (name, True)
+            elif new < old:
+                ways += (name, False)
+        shape = tuple(ways)
         cause = self._by_shape.get(shape)
         if cause is None:
             cause = self._by_shape[shape] = self._named(before, after)

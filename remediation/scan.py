@@ -201,7 +201,8 @@ def store(plan: Plan, job_chunk: JobChunk, scanned: ScannedChunk) -> None:
     chunk = job_chunk.plan_chunk
     assert chunk is not None
     target_release = plan.targets[str(chunk.release_id)]
-    leaves = _copy_proposals(plan, chunk, target_release, scanned.proposals)
+    with young_garbage_only():
+        leaves = _copy_proposals(plan, chunk, target_release, scanned.proposals)
     if scanned.failures:
         _copy_failures(job_chunk, scanned.failures)
     freeze(

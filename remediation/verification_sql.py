@@ -13,7 +13,7 @@ APPLIED = """
 MOVES = f"""
     SELECT proposal.id AS to_id, proposal.replaces_id AS from_id
     FROM transactions_calculation proposal
-    WHERE proposal.transaction_id = judged.transaction_id AND proposal.replaces_id IS NOT NULL
+    WHERE proposal.transaction_id = judged.transaction_id AND proposal.batch_id IS NULL
       AND {APPLIED.format(chunk="proposal.plan_chunk_id", transaction="judged.transaction_id")}
     UNION ALL
     SELECT member.calculation_id, member.replaces_id
@@ -98,7 +98,7 @@ SCOPE = f"""
                 AND earlier.release_id + 0 = ANY(%(releases)s) AND {{earlier}} OFFSET 0)
           AND NOT EXISTS (
               SELECT FROM transactions_calculation earlier
-              WHERE earlier.transaction_id = c.transaction_id AND earlier.replaces_id IS NOT NULL AND earlier.id < c.id
+              WHERE earlier.transaction_id = c.transaction_id AND earlier.batch_id IS NULL AND earlier.id < c.id
                 AND earlier.release_id + 0 = ANY(%(releases)s) AND {{earlier}}
                 AND {APPLIED.format(chunk="earlier.plan_chunk_id", transaction="earlier.transaction_id")} OFFSET 0)
     ) AS judged

@@ -166,9 +166,9 @@ class Calculation(models.Model):
             models.Index(fields=["release", "calculated_at", "id"], name="calculation_keyset"),
             models.Index(
                 fields=["transaction"],
-                # Not plan_chunk_id, though it comes to the same: asked for one chunk's proposals, the planner would go through all
-                # there ever were in this index, as long as its statistics are from before there were many.
-                condition=Q(replaces__isnull=False),
+                # Not plan_chunk_id or replaces, though it comes to the same: asked for one chunk's proposals, the planner would
+                # go through all there ever were in this index, as long as its statistics are from before there were many.
+                condition=Q(batch__isnull=True),
                 name="calculation_proposals_of",
             ),
         ]

@@ -128,7 +128,7 @@ def _calculations(transaction: Transaction) -> tuple[list[Calculation], bool]:
     )
     found = [
         *newest.filter(plan_chunk_id__isnull=True)[: MOST_CALCULATIONS + 1],
-        *newest.filter(replaces__isnull=False)[: MOST_CALCULATIONS + 1],
+        *newest.filter(batch__isnull=True)[: MOST_CALCULATIONS + 1],
     ]
     found.sort(key=lambda each: each.pk)
     return found[-MOST_CALCULATIONS:], len(found) > MOST_CALCULATIONS

@@ -142,7 +142,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='calculation',
-            index=models.Index(condition=models.Q(('replaces__isnull', False)), fields=['transaction'], name='calculation_proposals_of'),
+            index=models.Index(condition=models.Q(('batch__isnull', True)), fields=['transaction'], name='calculation_proposals_of'),
         ),
         migrations.AddConstraint(
             model_name='calculation',
