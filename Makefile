@@ -47,5 +47,5 @@ format: setup ## Format and mend what can be mended by itself
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-bench: setup ## Measure preview and apply against a floor and against Django's own ways (ARGS="--rows 100000")
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: setup ## Measure preview and apply against a floor and Django's own ways (ROWS=1000000 WORKERS=2; ROWS=100000 is a quick look)
+	@$(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)

@@ -14,6 +14,9 @@ from typing import Any
 
 import psycopg
 
+SETTINGS = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET max_parallel_workers_per_gather = 0"
+"""The plans that were fastest for the floor too: nested loops along primary keys."""
+
 READ = """
 SELECT c.id, c.transaction_id, c.calculated_at, c.amounts::text, c.total, t.inputs::text, t.scale, t.currency, t.facts_hash
 FROM transactions_calculation c
@@ -38,7 +41,10 @@ FROM transactions_calculation proposal
 WHERE proposal.plan_chunk_id = %(chunk)s
   AND current.transaction_id = proposal.transaction_id AND current.calculation_id = proposal.replaces_id"""
 
-SQL_TEXT = f"-- preview, a transaction a chunk{READ};{COPY};\n\n-- apply, a transaction a chunk{LOCK};{MOVE};"
+SQL_TEXT = (
+    f"-- each connection\n{SETTINGS};\n\n-- preview, a transaction a chunk{READ};{COPY};\n\n"
+    f"-- apply, a transaction a chunk{LOCK};{MOVE};"
+)
 
 _FIRST_CHUNK = 1_000_000_000  # numbers that no plan's chunk has
 
@@ -65,8 +71,13 @@ class FloorTimes:
     rows: int
 
 
-def run_floor(owner_url: str, chunks: list[FloorChunk], processes: int) -> FloorTimes:
-    """Do the floor's work on `chunks` with `processes` processes. Raises `RuntimeError` where one of them fails."""
+def run_floor(
+    owner_url: str, chunks: list[FloorChunk], processes: int, *, settings: str = SETTINGS
+) -> FloorTimes:
+    """Do the floor's work on `chunks` with `processes` processes, each connection under `settings`.
+
+    Raises `RuntimeError` where one of them fails.
+    """
     context = get_context("spawn")
     barrier = context.Barrier(processes + 1)
     work: dict[str, Queue[FloorChunk | None]] = {phase: context.Queue() for phase in ("preview", "apply")}
@@ -76,7 +87,9 @@ def run_floor(owner_url: str, chunks: list[FloorChunk], processes: int) -> Floor
     moved = context.Queue()
     workers = [
         context.Process(
-            target=_work, args=(owner_url, barrier, work["preview"], work["apply"], moved), daemon=True
+            target=_work,
+            args=(owner_url, settings, barrier, work["preview"], work["apply"], moved),
+            daemon=True,
         )
         for _ in range(processes)
     ]
@@ -98,6 +111,7 @@ def run_floor(owner_url: str, chunks: list[FloorChunk], processes: int) -> Floor
 
 def _work(
     owner_url: str,
+    settings: str,
     barrier: Barrier,
     preview: "Queue[FloorChunk | None]",
     apply: "Queue[FloorChunk | None]",
@@ -105,7 +119,7 @@ def _work(
 ) -> None:
     try:
         with psycopg.connect(owner_url, autocommit=True, application_name="amends bench floor") as connection:
-            connection.execute("SELECT 1")
+            connection.execute(settings)
             barrier.wait(120)
             while (chunk := preview.get()) is not None:
                 _preview(connection, chunk)

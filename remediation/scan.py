@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import orjson
-from django.db import connection
+from django.db import connection, transaction
 
 from audit.errors import Refused
 from audit.merkle import merkle_root, split_leaves
@@ -23,6 +23,14 @@ from transactions.selection import Selection
 
 SLICE = 1000
 """Rows that are calculated between two looks at the lease."""
+
+ROW_BY_ROW = (
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
+    " SET LOCAL max_parallel_workers_per_gather = 0"
+)
+"""A chunk's rows are looked up one by one, along primary keys. Left to itself the planner reads whole tables for every chunk as long as
+they hold but a million rows, and takes the other workers' processors for it.
+"""
 
 
 class OtherCalculatorCode(Refused):
@@ -119,7 +127,8 @@ def read_rows(
 ) -> list[Row]:
     """The selected transactions that stand on a calculation of that part of the keyset, in transaction-id order."""
     condition = selection.condition()
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(ROW_BY_ROW)
         cursor.execute(
             f"""
             SELECT c.id, c.transaction_id, (extract(epoch FROM c.calculated_at) * 1000000)::bigint, c.amounts::text, c.total,

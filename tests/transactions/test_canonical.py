@@ -18,9 +18,11 @@ from transactions.canonical import (
     NestedTooDeep,
     NotCanonical,
     TextRefused,
+    amounts_json,
     canonical_json,
     facts_hash,
     leaf_hash,
+    leaf_maker,
     microseconds,
     netstring,
 )
@@ -154,6 +156,23 @@ def test_the_leaf_is_the_one_that_the_database_computes(
         facts,
     )
     assert leaf_hash(fields(standing), fields(replaced), facts) == bytes(in_sql)
+
+
+@given(calculations, calculations, st.binary(min_size=32, max_size=32))
+def test_a_chunks_leaf_maker_makes_the_same_leaf(
+    standing: tuple[Any, ...], replaced: tuple[Any, ...], facts: bytes
+) -> None:
+    at, replaced_at = microseconds(standing[3]), microseconds(replaced[3])
+    amounts, replaced_amounts = amounts_json(standing[4]), amounts_json(replaced[4])
+    assert amounts == canonical_json(standing[4])
+    leaf = leaf_maker(standing_release=standing[2], standing_at_us=at, replaced_release=replaced[2])
+    assert leaf(
+        standing[1], standing[0], amounts, replaced[0], replaced_at, replaced_amounts, facts
+    ) == leaf_hash(
+        CalculationFields(*standing[:3], at, amounts),
+        CalculationFields(replaced[0], standing[1], replaced[2], replaced_at, replaced_amounts),
+        facts,
+    )
 
 
 def test_every_field_of_a_leaf_counts() -> None:
