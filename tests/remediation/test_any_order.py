@@ -28,6 +28,8 @@ class Standing:
     calculated_at: datetime
     corrected: bool = False
     held_back: bool = False
+    goes_back_to: datetime | None = None
+    """When what a correction replaced was calculated: a report held back matters only if it is newer than that."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class World:
         recalculate(self.ids[row], fee_percent=percent, at=at)
         if at > self.log[row].calculated_at:
             self.log[row] = Standing(fee(1000 + row, percent), at)
-        elif self.log[row].corrected:
+        elif (before := self.log[row].goes_back_to) is not None and at > before:
             self.log[row].held_back = True
 
     def case_plan_time(self) -> datetime | None:
@@ -85,7 +87,12 @@ class World:
         moved: dict[int, tuple[Standing, Standing]] = {}
         for row, seen in self.plan_of.items():
             if id(self.log[row]) == seen:
-                now = Standing(fee(1000 + row, 2), self.plan.requested_at, corrected=True)
+                now = Standing(
+                    fee(1000 + row, 2),
+                    self.plan.requested_at,
+                    corrected=True,
+                    goes_back_to=self.log[row].calculated_at,
+                )
                 moved[row] = (self.log[row], now)
                 self.log[row] = now
         assert job.outcomes.count() == len(self.plan_of) - len(moved)
@@ -138,6 +145,7 @@ STEPS = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @example(steps=[("correct",), ("report", 0, 5, False), ("revert",)])
+@example(steps=[("correct",), ("report", 0, 1, True), ("correct",), ("report", 0, 1, False), ("revert",)])
 @given(steps=st.lists(STEPS, min_size=1, max_size=12))
 def test_every_transaction_stands_where_the_log_says(
     users: UserFactory, steps: list[tuple[object, ...]]
