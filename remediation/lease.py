@@ -5,11 +5,15 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import DateTimeField, Func
+from django.db.models import DateTimeField, F, Func
+from django.db.models.functions import Greatest
 
 from audit.trail import record
 from remediation.events import LEASE_RECLAIMED, LeaseReclaimed
 from remediation.models import JobChunk
+
+MOST_ATTEMPTS = 5
+"""Attempts at a chunk before the job is given up, those included whose worker was lost."""
 
 
 class DatabaseClock(Func):
@@ -46,7 +50,8 @@ def lease_chunk(job_id: int, *, worker: str) -> Lease | None:
                 SELECT chunk.id FROM remediation_jobchunk chunk
                 JOIN remediation_job job ON job.id = chunk.job_id AND job.status = 'running'
                 WHERE chunk.job_id = %(job)s AND chunk.status = 'waiting'
-                ORDER BY chunk.position LIMIT 1 FOR UPDATE OF chunk SKIP LOCKED)
+                -- What went wrong once waits until the rest is done: a chunk that is locked out holds up nothing else.
+                ORDER BY chunk.failure <> '', chunk.position LIMIT 1 FOR UPDATE OF chunk SKIP LOCKED)
             RETURNING id, attempts
             """,
             {"token": token, "worker": worker[:200], "seconds": settings.AMENDS_LEASE_SECONDS, "job": job_id},
@@ -78,11 +83,18 @@ def finish(lease: Lease, result: dict[str, object]) -> None:
         raise LeaseLost(f"The lease of chunk {lease.chunk_id} was taken back.")
 
 
-def give_back(lease: Lease, failure: str) -> bool:
-    """Let the chunk wait for another attempt. False where it was not the caller's any more, or is done."""
+def give_back(lease: Lease, failure: str, *, counts: bool = True) -> bool:
+    """Let the chunk wait for another attempt. False where it was not the caller's any more, or is done.
+
+    An attempt that only met somebody else's lock does not count (`counts`): it says nothing about the chunk.
+    """
     return bool(
         JobChunk.objects.filter(pk=lease.chunk_id, status=JobChunk.Status.LEASED, token=lease.token).update(
-            status=JobChunk.Status.WAITING, token=None, lease_until=None, failure=failure
+            status=JobChunk.Status.WAITING,
+            token=None,
+            lease_until=None,
+            failure=failure,
+            attempts=F("attempts") if counts else Greatest(F("attempts") - 1, 0),
         )
     )
 
@@ -103,7 +115,8 @@ def refuse(lease: Lease, failure: str) -> bool:
 def recover_expired_leases() -> int:
     """Take back every chunk whose lease has run out, for the next worker. Needs no Redis. How many there were.
 
-    A chunk that is being committed is locked by its worker, and passed over.
+    A chunk that is being committed is locked by its worker, and passed over. One that cost `MOST_ATTEMPTS` workers goes to no other
+    one: its job is given up when it is next rung for.
     """
     with transaction.atomic():
         expired = list(
@@ -115,6 +128,11 @@ def recover_expired_leases() -> int:
             worker = chunk.worker
             chunk.status, chunk.token, chunk.lease_until = JobChunk.Status.WAITING, None, None
             chunk.failure = f"Worker {worker} was lost."
+            if chunk.attempts >= MOST_ATTEMPTS:
+                chunk.status = JobChunk.Status.REFUSED
+                chunk.failure = (
+                    f"Given up after {chunk.attempts} attempts. At the last one worker {worker} was lost."
+                )
             chunk.save(update_fields=["status", "token", "lease_until", "failure"])
             record(
                 LEASE_RECLAIMED,

@@ -15,7 +15,7 @@ from audit.trail import record
 from remediation.conclusion import conclude_job
 from remediation.events import CHUNK_SCANNED, ChunkScanned
 from remediation.failpoints import reach
-from remediation.lease import Lease, LeaseLost, finish, give_back, lease_chunk, refuse, renew
+from remediation.lease import MOST_ATTEMPTS, Lease, LeaseLost, finish, give_back, lease_chunk, refuse, renew
 from remediation.locks import share_job
 from remediation.models import Job, JobChunk, Plan
 from remediation.revert import store_members
@@ -24,13 +24,11 @@ from remediation.verification import check_chunk
 
 logger = structlog.get_logger(__name__)
 
-MOST_ATTEMPTS = 5
-"""Attempts at a chunk before the job is given up."""
-
 JOB_NOT_RUNNING, LEASE_LOST, NOT_APPROVED, NOT_AS_PREVIEWED = "AM001", "AM002", "AM003", "AM004"
 """SQLSTATEs of `amends_apply_chunk`."""
-TRANSIENT = ("40001", "40P01", "55P03", "57014")
-"""Serialization failure, deadlock, lock timeout, statement timeout: to be tried again as it is."""
+LOCKED_OUT = ("40001", "40P01", "55P03")
+"""Serialization failure, deadlock, lock timeout: somebody else's work was in the way, an import's for example. Tried until it is not."""
+STATEMENT_TIMEOUT = "57014"
 RENEWAL_SECONDS = 5.0
 
 
@@ -83,7 +81,7 @@ def _database_failed(lease: Lease, error: DatabaseError, log: Any) -> bool:
     """Tell a refusal from a hiccup. Where the commit's own answer was lost, the chunk itself says whether it is done."""
     state = getattr(error.__cause__, "sqlstate", None) or ""
     reason = str(error).partition("\n")[0]
-    if isinstance(error, OperationalError | InterfaceError) and state not in TRANSIENT:
+    if isinstance(error, OperationalError | InterfaceError) and state not in (*LOCKED_OUT, STATEMENT_TIMEOUT):
         connection.close()
     if JobChunk.objects.filter(pk=lease.chunk_id, status=JobChunk.Status.DONE, token=lease.token).exists():
         log.info("chunk.done_though_its_answer_was_lost")
@@ -94,6 +92,10 @@ def _database_failed(lease: Lease, error: DatabaseError, log: Any) -> bool:
     elif state in (NOT_APPROVED, NOT_AS_PREVIEWED):
         log.error("chunk.refused", why=reason)
         refuse(lease, f"Refused: {reason}.")
+    elif state in LOCKED_OUT:
+        log.warning("chunk.locked_out", state=state, why=reason)
+        give_back(lease, reason, counts=False)
+        time.sleep(0.05)
     else:
         log.warning("chunk.interrupted", state=state, why=reason)
         _try_again_or_refuse(lease, reason)
