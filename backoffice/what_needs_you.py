@@ -44,7 +44,7 @@ def waiting_plans(request: HttpRequest) -> dict[str, Any]:
                 "yours": may_approve and not why_not_decide(plan, cast("User", request.user)),
             }
             for plan in plans
-            if plan.status == Plan.Status.READY
+            if plan.status == Plan.Status.READY and not plan.proposes_nothing
         ],
         "to_apply": [
             {

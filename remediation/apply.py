@@ -12,7 +12,7 @@ from remediation.approval import valid_approvals
 from remediation.digest import digest_of, manifest_of
 from remediation.doorbell import ring_after_commit
 from remediation.events import APPLY_STARTED, ApplyStarted
-from remediation.models import Job, JobChunk, Plan, PlanChunk
+from remediation.models import Case, Job, JobChunk, Plan, PlanChunk
 from remediation.scan import target_calculator
 
 
@@ -36,6 +36,8 @@ def start_apply(plan: Plan, *, acting_user: User) -> Job:
     """
     demand(acting_user, "remediation.apply_plan")
     with transaction.atomic():
+        # The case before its plan, as whoever decides or previews again does: the other way round the two would deadlock.
+        Case.objects.select_for_update().get(pk=plan.case_id)
         plan = Plan.objects.select_for_update(of=["self"]).select_related("revision").get(pk=plan.pk)
         standing = plan.jobs.filter(kind=Job.Kind.APPLY).first()
         if standing is not None:

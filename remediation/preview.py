@@ -26,20 +26,28 @@ class PlanUnderWay(Refused):
     """The case's plan is being applied: it cannot be previewed again before that has ended."""
 
 
+class RevertOpen(Refused):
+    """A plan that takes something back is open: what the case's correction would be shows only once that is decided."""
+
+
 def request_preview(case: Case, *, acting_user: User, again: bool = False) -> Plan:
     """The plan of what correcting `case` would do; its job scans the chunks.
 
     Asked twice it is the same plan, as long as one is open. With `again` an open one that is not being applied gives way to a new one.
-    Raises `NotPermitted`, `NothingSelected`, `PlanUnderWay`, `InvalidSelection`, or what `calculator_for` raises where there is no code
-    for the target version.
+    A revert or reapply that is open does not, unless there is nothing in it to decide. Raises `NotPermitted`, `NothingSelected`,
+    `PlanUnderWay`, `RevertOpen`, `InvalidSelection`, or what `calculator_for` raises where there is no code for the target version.
     """
     demand(acting_user, "remediation.preview_plan")
     with transaction.atomic():
         Case.objects.select_for_update().get(pk=case.pk)
         standing = Plan.objects.filter(case=case, status__in=OPEN_PLAN).first()
-        if standing is not None and not (again and standing.kind == Plan.Kind.APPLY):
+        if standing is not None and standing.kind == Plan.Kind.APPLY and not again:
             return standing
         if standing is not None:
+            if standing.kind != Plan.Kind.APPLY and not standing.proposes_nothing:
+                raise RevertOpen(
+                    f"{standing} is open: it has to be decided or replaced before the case is previewed again."
+                )
             supersede(standing, acting_user=acting_user)
         revision = case.revisions.latest("number")
         plan = _new_plan(case, revision, acting_user)
@@ -52,17 +60,22 @@ def request_preview(case: Case, *, acting_user: User, again: bool = False) -> Pl
 
 
 def supersede(plan: Plan, *, acting_user: User) -> None:
-    """Take an open plan out of the way of a new one; nobody can approve or apply it any more. Raises `PlanUnderWay`."""
+    """Take an open plan out of the way of a new one; nobody can approve or apply it any more. Raises `PlanUnderWay`.
+
+    Whoever calls holds the case's lock. A worker that seals the plan at this moment does not, so the plan is read anew under its own.
+    """
+    was = plan.status
+    for job in plan.jobs.filter(kind=Job.Kind.PREVIEW, status=Job.Status.RUNNING):
+        fail_job(job, "Previewed again before it was done.", plan_status=Plan.Status.SUPERSEDED)
+    plan = Plan.objects.select_for_update().get(pk=plan.pk)
     if plan.status == Plan.Status.EXECUTING:
         raise PlanUnderWay(f"{plan} is being applied. Wait until it has ended.")
-    was = plan.status
-    if was == Plan.Status.PREVIEWING:
-        for job in plan.jobs.filter(status=Job.Status.RUNNING):
-            fail_job(job, "Previewed again before it was done.", plan_status=Plan.Status.SUPERSEDED)
-        plan.refresh_from_db()
-    else:
+    if plan.status in OPEN_PLAN:
+        was = plan.status
         plan.status = Plan.Status.SUPERSEDED
         plan.save(update_fields=["status"])
+    elif plan.status != Plan.Status.SUPERSEDED:
+        return
     digest = bytes(plan.digest).hex() if plan.digest else ""
     record(PLAN_SUPERSEDED, plan, PlanSuperseded(digest=digest, was=was), actor=acting_user)
 

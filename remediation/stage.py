@@ -17,6 +17,7 @@ class Stage(TextChoices):
     APPLYING = "applying", _("being applied")
     APPLIED = "applied", _("applied, not verified yet")
     STOPPED = "stopped", _("stopped part of the way")
+    NOTHING_PROPOSED = "nothing_proposed", _("previewed: nothing to correct")
     VERIFIED = "verified", _("verified: nothing is left")
     LEFT_OVER = "left_over", _("verified: something is left")
     UNRECONCILED = "unreconciled", _("verified: it does not add up")
@@ -43,12 +44,16 @@ def derive_stage(plans: Sequence[Plan], jobs: Sequence[Job]) -> Stage:
     """Where a case with those plans and jobs stands: by its open plan, else by what was applied last, else by its newest plan."""
     newest_first = sorted(plans, key=lambda plan: -plan.pk)
     for plan in newest_first:
-        if plan.status in OPEN_PLAN:
+        if plan.status in OPEN_PLAN and not plan.proposes_nothing:
             return _OPEN[Plan.Status(plan.status)]
     for plan in newest_first:
         if plan.status in APPLIED_PLAN:
             return _after(plan, jobs)
-    return _ENDED.get(Plan.Status(newest_first[0].status), Stage.OPENED) if newest_first else Stage.OPENED
+    if not newest_first:
+        return Stage.OPENED
+    if newest_first[0].status == Plan.Status.READY:
+        return Stage.NOTHING_PROPOSED
+    return _ENDED.get(Plan.Status(newest_first[0].status), Stage.OPENED)
 
 
 def _after(plan: Plan, jobs: Sequence[Job]) -> Stage:
@@ -66,4 +71,6 @@ def _after(plan: Plan, jobs: Sequence[Job]) -> Stage:
         return Stage.REVERTED
     if result is None:
         return Stage.APPLIED
-    return Stage.LEFT_OVER if result["differing"] else Stage.VERIFIED
+    # What the target cannot calculate stands on its old amounts, though nobody can say whether they differ.
+    failed = result.get("classes", {}).get("failed", {}).get("rows", 0)
+    return Stage.LEFT_OVER if result["differing"] or failed else Stage.VERIFIED

@@ -181,7 +181,9 @@ def conclude_verification(job: Job) -> dict[str, Any]:
             f"{unexplained} transactions in scope have facts or a pointer that no record explains."
         )
     plans = []
-    for plan in Plan.objects.filter(case_id=job.case_id, status__in=APPLIED_PLAN).order_by("pk"):
+    # The plans that it looked at: one that was applied while it ran has no rows here, and is the next verification's.
+    looked_at = job.chunks.filter(plan_chunk__isnull=False).values("plan_chunk__plan")
+    for plan in Plan.objects.filter(pk__in=looked_at).order_by("pk"):
         summed, found = _reconcile(plan, results)
         plans.append(summed)
         problems += found

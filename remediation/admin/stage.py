@@ -27,6 +27,10 @@ _FOLLOWING: dict[Stage, tuple[str, str]] = {
         "bad",
         "What was applied stands. An engineer verifies it, previews again, or takes it back.",
     ),
+    Stage.NOTHING_PROPOSED: (
+        "good",
+        "Nothing is left to decide. Rows that the target could not calculate are listed with its plan.",
+    ),
     Stage.VERIFIED: ("good", "Nothing is left to do."),
     Stage.LEFT_OVER: ("waiting", "An engineer looks at what still differs, and previews again if need be."),
     Stage.UNRECONCILED: (
@@ -52,7 +56,7 @@ def outlooks_of(cases: Iterable[Case]) -> dict[int, Outlook]:
     """The outlooks of `cases` by case id; two queries for all."""
     ids = [case.pk for case in cases]
     plans: dict[int, list[Plan]] = {}
-    for plan in Plan.objects.filter(case__in=ids).defer("manifest"):
+    for plan in Plan.objects.filter(case__in=ids):
         plans.setdefault(plan.case_id, []).append(plan)
     jobs: dict[int, list[Job]] = {}
     for job in Job.objects.filter(case__in=ids):

@@ -230,7 +230,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='plan',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['previewing', 'ready', 'approved', 'executing', 'executed', 'stopped'])), fields=('source_plan',), name='plan_taken_back_once'),
+            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['previewing', 'ready', 'approved', 'executing'])), fields=('source_plan',), name='plan_taken_back_once'),
         ),
         migrations.AddConstraint(
             model_name='job',

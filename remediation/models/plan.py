@@ -104,15 +104,19 @@ class Plan(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["source_plan"],
-                condition=Q(
-                    status__in=["previewing", "ready", "approved", "executing", "executed", "stopped"]
-                ),
+                # At a time, not for ever: what a stopped revert left, and what another case had covered then, can still be taken back.
+                condition=Q(status__in=["previewing", "ready", "approved", "executing"]),
                 name="plan_taken_back_once",
             ),
         ]
 
     def __str__(self) -> str:
         return f"Plan {self.pk} ({self.get_kind_display()})"
+
+    @property
+    def proposes_nothing(self) -> bool:
+        """Whether the preview is done and found nothing to move, so that there is nothing to decide on."""
+        return self.manifest is not None and not self.manifest["proposed"]
 
 
 class PlanChunk(models.Model):

@@ -55,6 +55,10 @@ def test_the_open_plan_decides_and_else_what_was_applied_last(
     [
         ([applying(1, job=5), verification(6)], Stage.VERIFIED),
         ([applying(1, job=5), verification(6, differing=3)], Stage.LEFT_OVER),
+        (
+            [applying(1, job=5), verification(6, classes={"failed": {"rows": 1, "money": {}}})],
+            Stage.LEFT_OVER,
+        ),
         ([applying(1, job=5), verification(6, reconciled=False)], Stage.UNRECONCILED),
         ([applying(1, job=5), verification(4)], Stage.APPLIED),
         ([applying(1, job=5), verification(6, differing=3), verification(7)], Stage.VERIFIED),
@@ -62,6 +66,13 @@ def test_the_open_plan_decides_and_else_what_was_applied_last(
 )
 def test_only_a_verification_after_the_apply_says_anything_about_it(jobs: list[Job], stage: Stage) -> None:
     assert derive_stage(plans("executed"), jobs) == stage
+
+
+def test_a_plan_that_proposes_nothing_waits_for_nobody() -> None:
+    empty = Plan(pk=2, kind="apply", status="ready", manifest={"proposed": 0})
+    assert derive_stage([empty], []) == Stage.NOTHING_PROPOSED
+    (executed,) = plans("executed")
+    assert derive_stage([executed, empty], [applying(1, job=5), verification(6)]) == Stage.VERIFIED
 
 
 def test_every_stage_has_words_for_people() -> None:
