@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from audit.errors import Refused
 from audit.permission import demand
 from remediation.lifecycle import APPLIED_PLAN, OPEN_PLAN
-from remediation.models import Case, JobChunk, Plan, PlanChunk
+from remediation.models import Case, JobChunk, Outcome, Plan, PlanChunk
 from remediation.policy import policy_in_force
 from remediation.preview import PlanUnderWay, start_preview_job, supersede
 from remediation.scan import freeze
@@ -36,7 +36,7 @@ def request_revert(
     with transaction.atomic():
         Case.objects.select_for_update().get(pk=case.pk)
         standing = Plan.objects.filter(case=case, status__in=OPEN_PLAN).first()
-        if standing is not None and standing.kind != Plan.Kind.APPLY and not again:
+        if standing is not None and not again and _is_asked_for(standing, plan):
             return standing
         if standing is not None and standing.status == Plan.Status.EXECUTING:
             raise PlanUnderWay(f"{standing} is being applied. Wait until it has ended.")
@@ -63,19 +63,44 @@ def request_revert(
     return revert
 
 
+def _is_asked_for(standing: Plan, plan: Plan | None) -> bool:
+    """Whether the open plan is the one that is asked for: it takes back `plan` or, where none was named, is a revert."""
+    if plan is None:
+        return standing.kind == Plan.Kind.REVERT
+    return standing.source_plan_id == plan.pk
+
+
 def _source_plan(case: Case, plan: Plan | None) -> Plan:
-    applied = Plan.objects.filter(case=case, status__in=APPLIED_PLAN).exclude(
-        pk__in=Plan.objects.filter(case=case, status__in=APPLIED_PLAN, source_plan__isnull=False).values(
-            "source_plan"
-        )
-    )
-    newest = applied.exclude(kind=Plan.Kind.REVERT).order_by("-pk")
-    found = newest.first() if plan is None else applied.filter(pk=plan.pk).first()
+    applied = Plan.objects.filter(case=case, status__in=APPLIED_PLAN).order_by("-pk")
+    asked_for = applied.exclude(kind=Plan.Kind.REVERT) if plan is None else applied.filter(pk=plan.pk)
+    # What a revert that was stopped left is not taken back.
+    taken_back = Plan.objects.filter(case=case, status=Plan.Status.EXECUTED, source_plan__isnull=False)
+    found = asked_for.exclude(pk__in=taken_back.values("source_plan")).first()
+    if found is None:
+        found = next((each for each in asked_for if _stands_again(each)), None)
     if found is None:
         raise NothingToRevert(
             f"{plan or case} has nothing applied that is not taken back already. Look at the case for what stands."
         )
     return found
+
+
+def _stands_again(source: Plan) -> bool:
+    """Whether rows of a plan stand where it put them though it was taken back: another case had covered them at that time, say.
+
+    Where its last taking back met every row and moved them all, nobody has to look.
+    """
+    last = source.taken_back_by.filter(status=Plan.Status.EXECUTED).latest("pk")
+    manifest = last.manifest or {}
+    conflicts = Outcome.objects.filter(job__plan=last, kind=Outcome.Kind.CONFLICT)
+    if not (manifest.get("moved_since") or manifest.get("failed") or conflicts.exists()):
+        return False
+    with connection.cursor() as cursor:
+        for chunk in _applied_chunks(source):
+            cursor.execute(f"SELECT EXISTS ({_REVERTIBLE_ROWS})", {"source": chunk})
+            if cursor.fetchone() == (True,):
+                return True
+    return False
 
 
 def _applied_chunks(source: Plan) -> list[int]:
@@ -159,13 +184,21 @@ _STANDING_ROWS = f"""
       ON current.transaction_id = applied.transaction_id AND current.calculation_id = applied.calculation_id
 """
 
+_REVERTIBLE_ROWS = f"""
+    SELECT FROM ({_STANDING_ROWS}) AS standing
+    JOIN transactions_calculation back_to ON back_to.id = standing.replaces_id
+    WHERE NOT EXISTS (
+        SELECT FROM transactions_calculation newer WHERE newer.transaction_id = standing.transaction_id
+        AND newer.plan_chunk_id IS NULL AND newer.calculated_at > back_to.calculated_at)
+"""
+
 _REFUSE_OUTDATED = f"""
     INSERT INTO remediation_outcome (job_id, plan_chunk_id, transaction_id, kind, reason, detail)
     SELECT %(job)s, %(chunk)s, standing.transaction_id, 'failed',
            'Its service has reported a newer calculation since, which the correction held back: going back would hide it.',
            jsonb_build_object('back_to', standing.replaces_id, 'newer', max(newer.id))
     FROM ({_STANDING_ROWS}) AS standing
-    JOIN transactions_calculation back_to ON back_to.id = standing.replaces_id AND back_to.plan_chunk_id IS NULL
+    JOIN transactions_calculation back_to ON back_to.id = standing.replaces_id
     JOIN transactions_calculation newer ON newer.transaction_id = standing.transaction_id
         AND newer.plan_chunk_id IS NULL AND newer.calculated_at > back_to.calculated_at
     GROUP BY standing.transaction_id, standing.replaces_id

@@ -152,10 +152,21 @@ def _applied_since(verification: Job | None) -> Job | None:
 
 
 def _revertible(plans: list[Plan]) -> Revertible | None:
-    """The newest applied plan that nothing has taken back; the same choice as `request_revert` makes, reverts included."""
+    """The newest applied plan that nothing has taken back; the same choice as `request_revert` makes, reverts included.
+
+    After a revert that was stopped it is the revert's source again: the rest of it is still to be taken back.
+    """
     applied = [plan for plan in plans if plan.status in APPLIED_PLAN]
-    taken_back = {plan.source_plan_id for plan in applied}
-    source = next((plan for plan in applied if plan.pk not in taken_back), None)
+    taken_back = {plan.source_plan_id for plan in applied if plan.status == Plan.Status.EXECUTED}
+    source = next(
+        (
+            plan
+            for plan in applied
+            if plan.pk not in taken_back
+            and not (plan.kind == Plan.Kind.REVERT and plan.status == Plan.Status.STOPPED)
+        ),
+        None,
+    )
     job = source.jobs.filter(kind=Job.Kind.APPLY).first() if source else None
     if source is None or job is None:
         return None
@@ -179,12 +190,7 @@ def press_preview(request: HttpRequest, case: Case, acting_user: User) -> Plan:
     """Preview the case, again where a plan is open."""
     _insist_standing(request, case)
     plan = request_preview(case, acting_user=acting_user, again=True)
-    if plan.kind == Plan.Kind.APPLY:
-        messages.success(request, f"{plan} is being previewed. It changes nothing.")
-    else:
-        messages.info(
-            request, f"{plan} is open: it has to be decided or replaced before the case is previewed again."
-        )
+    messages.success(request, f"{plan} is being previewed. It changes nothing.")
     return plan
 
 

@@ -68,6 +68,7 @@ DECLARE
     replaced_ids bigint[];
     deltas bigint[];
     money_keys text[];
+    outdated bigint[] := '{}';
     money jsonb;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -91,12 +92,12 @@ BEGIN
     END IF;
     SELECT * INTO STRICT frozen FROM public.remediation_planchunk WHERE id = chunk.plan_chunk_id AND plan_id = plan.id;
 
-    SELECT substring(leaves FROM chunk.first_leaf * 32 + 1 FOR chunk.leaf_count * 32) INTO STRICT stored
-        FROM public.remediation_planchunkleaves WHERE plan_chunk_id = frozen.id;
-    IF chunk.leaf_count = frozen.proposed AND sha256(stored) IS DISTINCT FROM frozen.leaves_digest THEN
+    SELECT leaves INTO STRICT stored FROM public.remediation_planchunkleaves WHERE plan_chunk_id = frozen.id;
+    IF sha256(stored) IS DISTINCT FROM frozen.leaves_digest THEN
         RAISE EXCEPTION 'the leaves of chunk % of plan % are not the approved ones', frozen.position, plan.id
             USING ERRCODE = 'AM004';
     END IF;
+    stored := substring(stored FROM chunk.first_leaf * 32 + 1 FOR chunk.leaf_count * 32);
     -- Sorted once, for all: an ORDER BY in each aggregate would sort the chunk six times. Out of order it would not hash to the leaves.
     SELECT count(*), string_agg(move.leaf, ''::bytea), array_agg(move.transaction_id), array_agg(move.calculation_id),
            array_agg(move.replaces_id), array_agg(move.delta), array_agg(move.currency || ':' || move.scale)
@@ -115,17 +116,30 @@ BEGIN
         SELECT FROM public.transactions_currentcalculation current
         WHERE current.transaction_id = ANY (transaction_ids) ORDER BY current.transaction_id FOR UPDATE
     ) AS locked;
+    IF plan.kind = 'revert' THEN
+        -- A report that the correction held back, after the revert was previewed: its pointer stands still, yet going back would hide it.
+        SELECT coalesce(array_agg(move.transaction_id), '{}') INTO outdated
+            FROM unnest(transaction_ids, calculation_ids) AS move (transaction_id, calculation_id)
+            JOIN public.transactions_calculation back_to ON back_to.id = move.calculation_id
+            WHERE EXISTS (
+                SELECT FROM public.transactions_calculation newer
+                WHERE newer.transaction_id = move.transaction_id AND newer.plan_chunk_id IS NULL
+                  AND newer.calculated_at > back_to.calculated_at);
+    END IF;
     UPDATE public.transactions_currentcalculation current
         SET calculation_id = move.calculation_id
         FROM unnest(transaction_ids, calculation_ids, replaced_ids) AS move (transaction_id, calculation_id, replaces_id)
-        WHERE current.transaction_id = move.transaction_id AND current.calculation_id = move.replaces_id;
+        WHERE current.transaction_id = move.transaction_id AND current.calculation_id = move.replaces_id
+          AND move.transaction_id <> ALL (outdated);
     GET DIAGNOSTICS applied = ROW_COUNT;
     conflicts := row_count - applied;
 
     IF conflicts > 0 THEN
         INSERT INTO public.remediation_outcome (job_id, plan_chunk_id, transaction_id, kind, reason, detail)
         SELECT job.id, frozen.id, move.transaction_id, 'conflict',
-               CASE WHEN found.plan_chunk_id IS NOT NULL THEN 'Another plan corrected it after this one was previewed.'
+               CASE WHEN found.id = move.replaces_id THEN
+                        'Its service has reported a newer calculation since, which the correction held back: going back would hide it.'
+                    WHEN found.plan_chunk_id IS NOT NULL THEN 'Another plan corrected it after this one was previewed.'
                     ELSE 'Its service recalculated it after this plan was previewed.' END,
                jsonb_build_object('expected', move.replaces_id, 'found', found.id, 'proposed', move.calculation_id)
         FROM unnest(transaction_ids, calculation_ids, replaced_ids) AS move (transaction_id, calculation_id, replaces_id)
