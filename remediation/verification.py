@@ -18,7 +18,7 @@ from remediation.lifecycle import APPLIED_PLAN
 from remediation.models import Case, Job, JobChunk, Plan
 from remediation.money import add_money, money_key
 from remediation.scan import SLICE
-from remediation.verification_sql import PLAN_CHUNK, SCOPE
+from remediation.verification_sql import DANGLING, PLAN_CHUNK, SCOPE
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, run
 from transactions.canonical import amounts_json
@@ -92,14 +92,15 @@ def check_scope(case: Case, bounds: dict[str, Any], *, renew: Callable[[], None]
     """Recompute the current calculation of every transaction in a piece of the scope, and class it.
 
     Findings: {"classes": {class: {"rows", "money": what its target would add, {"USD:2": delta}}}, "unexplained": rows whose pointer
-    or facts are not what the records say}.
+    or facts are not what the records say, or whose transaction is gone}.
     """
     revision = case.revisions.latest("number")
     selection = Selection.from_criteria(revision.criteria)
     calculator = calculator_for(selection.calculator, revision.target_version)
     rows = _read_scope(case, selection, bounds)
     classes: dict[str, dict[str, Any]] = {}
-    found = Found({"classes": classes, "unexplained": sum(not row.explained for row in rows)})
+    unexplained = sum(not row.explained for row in rows) + _count_dangling(bounds)
+    found = Found({"classes": classes, "unexplained": unexplained})
     for start in range(0, len(rows), SLICE):
         part = rows[start : start + SLICE]
         results = run(calculator, [(orjson.loads(row.inputs_text), row.scale) for row in part])
@@ -132,16 +133,24 @@ def _read_scope(case: Case, selection: Selection, bounds: dict[str, Any]) -> lis
                 "{earlier}", selection.condition("earlier").sql
             ),
             condition.params
-            | bounds
+            | _in_keyset(bounds)
             | {
-                "after_at": datetime.fromisoformat(bounds["after_at"]),
-                "through_at": datetime.fromisoformat(bounds["through_at"]),
                 "releases": [release.pk for release in selection.releases()],
                 "case": case.pk,
                 "previewed_up_to": None if last is None else last.high_water,
             },
         )
         return [ScopeRow(*row) for row in cursor.fetchall()]
+
+
+def _in_keyset(bounds: dict[str, Any]) -> dict[str, Any]:
+    return bounds | {name: datetime.fromisoformat(bounds[name]) for name in ("after_at", "through_at")}
+
+
+def _count_dangling(bounds: dict[str, Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(DANGLING, _in_keyset(bounds))
+        return int(cursor.fetchone()[0])
 
 
 def _class_row(row: ScopeRow, result: Any, classes: dict[str, dict[str, Any]], found: Found) -> None:
@@ -178,7 +187,7 @@ def conclude_verification(job: Job) -> dict[str, Any]:
     problems = []
     if unexplained := sum(r["unexplained"] for r in results if "classes" in r):
         problems.append(
-            f"{unexplained} transactions in scope have facts or a pointer that no record explains."
+            f"{unexplained} transactions in scope are gone, or have facts or a pointer that no record explains."
         )
     plans = []
     # The plans that it looked at: one that was applied while it ran has no rows here, and is the next verification's.

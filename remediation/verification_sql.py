@@ -1,4 +1,4 @@
-"""The two questions that a verification asks of the database."""
+"""The questions that a verification asks of the database."""
 
 APPLIED = """
     EXISTS (
@@ -120,3 +120,13 @@ SCOPE = f"""
     ORDER BY judged.transaction_id
 """
 """Every transaction in a piece of the scope, each once: what it stands on now, and whether facts and pointer are explained."""
+
+DANGLING = """
+    SELECT count(*)
+    FROM transactions_calculation c
+    WHERE c.release_id = %(release)s AND c.id <= %(high_water)s
+      AND (c.calculated_at, c.id) > (%(after_at)s, %(after_id)s)
+      AND (c.calculated_at, c.id) <= (%(through_at)s, %(through_id)s)
+      AND NOT EXISTS (SELECT FROM transactions_transaction t WHERE t.id = c.transaction_id OFFSET 0)
+"""
+"""Calculations in a piece of the scope whose transaction is not there: no constraint holds the two together."""

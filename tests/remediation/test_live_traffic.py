@@ -196,3 +196,16 @@ def test_reconciled_is_false_where_a_pointer_or_a_row_or_an_entry_was_corrupted(
     result = verified(plan.case, engineer)
     assert result["reconciled"] is False
     assert result["problems"]
+
+
+def test_reconciled_is_false_where_a_transaction_is_gone_that_no_plan_touched(
+    engineer: User, approver: User, owner_connection
+) -> None:  # type: ignore[no-untyped-def]
+    report(2)
+    plan = approved(previewed(engineer), approver)
+    applied(plan, engineer)
+    (late,) = report(1, first=2)
+    tamper(owner_connection, f"DELETE FROM transactions_transaction WHERE id = {late}")
+    assert verified(plan.case, engineer)["problems"] == [
+        "1 transactions in scope are gone, or have facts or a pointer that no record explains."
+    ]
