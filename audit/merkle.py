@@ -1,6 +1,6 @@
-"""Merkle trees over 32-byte leaves, as RFC 6962 section 2.1 defines them.
+"""Merkle trees as RFC 6962 section 2.1 defines them.
 
-A leaf is hashed with 0x00 before it and an inner node with 0x01, so that one can never pass for the other. A
+What a leaf stands for is hashed with 0x00 before it and an inner node with 0x01, so that one can never pass for the other. A
 tree that is not full is split at the largest power of two below its size, and so no leaf is ever counted
 twice.
 """
@@ -18,19 +18,23 @@ class LeafSizeWrong(ValueError):
     """A leaf is not 32 octets."""
 
 
+def leaf_hash(data: bytes) -> bytes:
+    """The leaf (32 bytes) that stands for `data` in a tree."""
+    return sha256(b"\0" + data).digest()
+
+
 def merkle_root(leaves: Iterable[bytes]) -> bytes:
-    """The root (32 bytes) over `leaves` in their order. Raises `LeafSizeWrong`.
+    """The root (32 bytes) over `leaves`, which are hashes already, in their order. Raises `LeafSizeWrong`.
 
     Goes through the tree level by level: a node without a neighbour moves up as it is, which is RFC 6962's
     split.
     """
-    leaves = list(leaves)
-    for size in set(map(len, leaves)):
+    level = list(leaves)
+    for size in set(map(len, level)):
         if size != LEAF_SIZE:
             raise LeafSizeWrong(f"A leaf has {size} octets, not {LEAF_SIZE}.")
-    if not leaves:
+    if not level:
         return EMPTY_ROOT
-    level = [sha256(b"\0" + leaf).digest() for leaf in leaves]
     while len(level) > 1:
         paired = [
             sha256(b"\1" + left + right).digest()

@@ -6,7 +6,7 @@ would show as failed rows.
 
 from transactions.calculators import register
 from transactions.calculators.pricing.tax_rates import COUNTRIES
-from transactions.calculators.protocol import Amounts, Batch, Inputs, Result
+from transactions.calculators.protocol import Amounts, Batch, CalculationFailure, Inputs, Result
 
 LEAN_VERSION = "2.0.0+lean"
 
@@ -17,32 +17,32 @@ class LeanPricing:
 
     def calculate(self, inputs: Inputs, scale: int) -> Amounts:
         """The order's amounts in smallest units. Raises `ValueError` and `KeyError` for orders of another kind."""
-        rate = COUNTRIES[inputs["country"]].tax_rate
-        discount = inputs["discount"]
-        if discount["kind"] != "percent":
-            raise ValueError("Only discounts in percent are known here.")
-        percent = int(discount["value"])
-        shipping = _units(inputs["shipping"], scale)
-        subtotal = 0
-        for line in inputs["lines"]:
-            subtotal += int(line["quantity"]) * _units(line["unit_price"], scale)
-        off = (subtotal * percent + 50) // 100
-        tax = ((subtotal - off + shipping) * rate + 50_000) // 100_000
-        return {
-            "subtotal": subtotal,
-            "discount": -off,
-            "shipping": shipping,
-            "tax": tax,
-            "total": subtotal - off + shipping + tax,
-        }
+        (amounts,) = self.calculate_many([(inputs, scale)])
+        assert not isinstance(amounts, CalculationFailure)
+        return amounts
 
     def calculate_many(self, batch: Batch) -> list[Result]:
         """`calculate` for one row after the other."""
-        calculate = self.calculate
-        return [calculate(inputs, scale) for inputs, scale in batch]
-
-
-def _units(text: str, scale: int) -> int:
-    if text[~scale] != ".":
-        raise ValueError(f"“{text}” does not have {scale} digits after the point.")
-    return int(text.replace(".", ""))
+        answers: list[Result] = []
+        for inputs, scale in batch:
+            discount = inputs["discount"]
+            if discount["kind"] != "percent":
+                raise ValueError("Only discounts in percent are known here.")
+            point = ~scale
+            subtotal = 0
+            for line in inputs["lines"]:
+                price = line["unit_price"]
+                if price[point] != ".":
+                    raise ValueError(f"“{price}” does not have {scale} digits after the point.")
+                subtotal += int(line["quantity"]) * int(price.replace(".", ""))
+            shipped = inputs["shipping"]
+            if shipped[point] != ".":
+                raise ValueError(f"“{shipped}” does not have {scale} digits after the point.")
+            shipping = int(shipped.replace(".", ""))
+            off = (subtotal * int(discount["value"]) + 50) // 100
+            net = subtotal - off + shipping
+            tax = (net * COUNTRIES[inputs["country"]].tax_rate + 50_000) // 100_000
+            answers.append(
+                {"subtotal": subtotal, "discount": -off, "shipping": shipping, "tax": tax, "total": net + tax}
+            )
+        return answers

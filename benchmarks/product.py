@@ -21,7 +21,7 @@ from transactions.models import Calculation, Release
 from transactions.selection import Selection
 
 SELECTION = Selection("pricing", services=("payments",), versions=("1.9.0",))
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.05
 
 
 class WrongResult(AssertionError):

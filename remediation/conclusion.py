@@ -100,20 +100,58 @@ def _seal(plan: Plan) -> None:
 
 def _proposed_twice(plan: Plan) -> int:
     """Transactions in two chunks of one plan: their pointer moved from one part of the keyset to another meanwhile."""
-    if plan.kind != Plan.Kind.APPLY or plan.chunks.count() < 2:
+    if plan.kind != Plan.Kind.APPLY:
         return 0
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT count(*) FROM (
-                SELECT transaction_id FROM transactions_calculation
-                WHERE plan_chunk_id = ANY(SELECT id FROM remediation_planchunk WHERE plan_id = %s)
-                GROUP BY transaction_id HAVING count(*) > 1
-            ) AS twice
+            SELECT chunk.id, lowest.transaction_id, highest.transaction_id
+            FROM remediation_planchunk chunk,
+                LATERAL (SELECT transaction_id FROM transactions_calculation WHERE plan_chunk_id = chunk.id
+                         ORDER BY transaction_id LIMIT 1) AS lowest,
+                LATERAL (SELECT transaction_id FROM transactions_calculation WHERE plan_chunk_id = chunk.id
+                         ORDER BY transaction_id DESC LIMIT 1) AS highest
+            WHERE chunk.plan_id = %s
             """,
             [plan.pk],
         )
-        return int(cursor.fetchone()[0])
+        shared = _shared_ranges(cursor.fetchall())
+        twice = 0
+        for chunks, low, high in shared:
+            cursor.execute(
+                """
+                SELECT count(*) FROM (
+                    SELECT transaction_id FROM transactions_calculation
+                    WHERE plan_chunk_id = ANY(%s) AND transaction_id BETWEEN %s AND %s
+                    GROUP BY transaction_id HAVING count(*) > 1
+                ) AS twice
+                """,
+                [chunks, low, high],
+            )
+            twice += int(cursor.fetchone()[0])
+    return twice
+
+
+def _shared_ranges(spans: list[tuple[int, int, int]]) -> list[tuple[list[int], int, int]]:
+    """Where spans of transaction ids, (chunk, lowest, highest), overlap: (chunks, low, high), each range apart from the next.
+
+    Only there can a transaction be in two chunks; as a rule ids and times of calculation grow together, and there is next to nothing.
+    """
+    shared: list[tuple[list[int], int, int]] = []
+    reach: tuple[int, int] | None = None
+    for chunk, low, high in sorted(spans, key=lambda span: span[1:]):
+        if reach is None or low > reach[1]:
+            reach = chunk, high
+            continue
+        overlap = min(high, reach[1])
+        if shared and low <= shared[-1][2]:
+            chunks, from_id, through_id = shared.pop()
+            shared.append(([*chunks, reach[0], chunk], from_id, max(through_id, overlap)))
+        else:
+            shared.append(([reach[0], chunk], low, overlap))
+        if high > reach[1]:
+            reach = chunk, high
+    return shared
 
 
 def fail_job(job: Job, failure: str, *, plan_status: str | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from audit.merkle import merkle_root
+from audit.merkle import leaf_hash, merkle_root
 from remediation.models import Plan, PlanChunk
 from remediation.money import add_money
 from transactions.canonical import canonical_json
@@ -92,7 +92,7 @@ def manifest_of(plan: Plan, chunks: list[PlanChunk]) -> dict[str, Any]:
         "moved_since": totals.moved_since,
         "money": totals.money,
         "chunks": chunks_digest(plan),
-        "root": merkle_root([bytes(chunk.root or b"") for chunk in chunks]).hex(),
+        "root": merkle_root(leaf_hash(bytes(chunk.root or b"")) for chunk in chunks).hex(),
     }
 
 

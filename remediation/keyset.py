@@ -12,37 +12,45 @@ Bound = tuple[datetime, int]
 
 
 def chunk_bounds(release_id: int, selection: Selection, high_water: int) -> list[tuple[Bound, Bound]]:
-    """(after, through] bounds of at most AMENDS_PLAN_CHUNK_ROWS calculations each, in the order (calculated_at, id)."""
-    window = {"low": selection.calculated_from, "before": selection.calculated_before}
+    """(after, through] bounds of at most AMENDS_PLAN_CHUNK_ROWS calculations each, in the order (calculated_at, id).
+
+    Walks the keyset's index and nothing else, a chunk at a time: no statement takes longer than a chunk of it.
+    """
+    window = {
+        "release": release_id,
+        "high_water": high_water,
+        "low": selection.calculated_from,
+        "before": selection.calculated_before,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT calculated_at, id, n FROM (
-                SELECT calculated_at, id, row_number() OVER keyset AS n, lead(id) OVER keyset AS following
-                FROM transactions_calculation
-                WHERE release_id = %(release)s AND id <= %(high_water)s
-                  AND (%(low)s::timestamptz IS NULL OR calculated_at >= %(low)s)
-                  AND (%(before)s::timestamptz IS NULL OR calculated_at < %(before)s)
-                WINDOW keyset AS (ORDER BY calculated_at, id)
-            ) AS numbered
-            WHERE n = 1 OR n %% %(rows)s = 0 OR following IS NULL
-            ORDER BY n
-            """,
-            window
-            | {"release": release_id, "high_water": high_water, "rows": settings.AMENDS_PLAN_CHUNK_ROWS},
-        )
-        found = cursor.fetchall()
-    if not found:
-        return []
-    first_at, first_id, _ = found[0]
-    ends: list[Bound] = [
-        (at, last_id) for at, last_id, n in found if n % settings.AMENDS_PLAN_CHUNK_ROWS == 0
-    ]
-    last: Bound = (found[-1][0], found[-1][1])
-    if not ends or ends[-1] != last:
-        ends.append(last)
-    starts: list[Bound] = [(first_at, first_id - 1), *ends[:-1]]
-    return list(zip(starts, ends, strict=True))
+        ends: dict[str, Bound | None] = {}
+        for end, order in (("first", "calculated_at, id"), ("last", "calculated_at DESC, id DESC")):
+            cursor.execute(f"{_WINDOW} ORDER BY {order} LIMIT 1", window)
+            ends[end] = cursor.fetchone()
+        first, last = ends["first"], ends["last"]
+        if first is None or last is None:
+            return []
+        after: Bound = (first[0], first[1] - 1)
+        bounds: list[tuple[Bound, Bound]] = []
+        while after != last:
+            cursor.execute(
+                f"{_WINDOW} AND (calculated_at, id) > (%(after_at)s, %(after_id)s)"
+                " ORDER BY calculated_at, id OFFSET %(rows)s - 1 LIMIT 1",
+                window
+                | {"after_at": after[0], "after_id": after[1], "rows": settings.AMENDS_PLAN_CHUNK_ROWS},
+            )
+            through: Bound = cursor.fetchone() or last
+            bounds.append((after, through))
+            after = through
+    return bounds
+
+
+_WINDOW = """
+    SELECT calculated_at, id FROM transactions_calculation
+    WHERE release_id = %(release)s AND id <= %(high_water)s
+      AND (%(low)s::timestamptz IS NULL OR calculated_at >= %(low)s)
+      AND (%(before)s::timestamptz IS NULL OR calculated_at < %(before)s)
+"""
 
 
 def newest_calculation() -> int:

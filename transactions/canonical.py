@@ -3,7 +3,8 @@
 The canonical JSON of a value is what PostgreSQL prints for `value::jsonb::text`, so that a row can be hashed
 in the database and here, independently, to the same bytes: keys ordered by their UTF-8 length and then their
 bytes, ", " and ": " between, non-ASCII characters as they are. Hashes are taken over netstrings, so that no
-field can be mistaken for part of another. `amends_leaf` in this app's SQL computes `leaf_hash`.
+field can be mistaken for part of another; leaves, of which there are millions, over fields of fixed size and texts
+whose sizes stand before them. `amends_leaf_2` in this app's SQL computes `leaf_hash`.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from functools import lru_cache
 from hashlib import sha256
 from json.encoder import encode_basestring
 from operator import itemgetter
+from struct import Struct
 from typing import Any, NamedTuple
 
 MAX_DEPTH = 64
@@ -203,60 +205,78 @@ class CalculationFields(NamedTuple):
     amounts_text: str
 
 
+LEAF_FORMAT = 2
+"""Format 2 of a leaf: SHA-256 over 0x00 (RFC 6962's mark of a leaf), "leaf/2", and then, as PostgreSQL sends them: id, transaction,
+release and time of the calculation to stand on, the same of the one that it replaces, the facts' hash, the octets of both amounts' texts
+(4 octets each), and both texts. Numbers are 8 octets, highest first; a time is microseconds since 2000-01-01T00:00Z. `amends_leaf_2`.
+"""
+_LEAF = Struct(">7s7q8s32s2I").pack
+_LEAF_MARK = b"\0leaf/2"
+_POSTGRES_EPOCH_US = 946_684_800_000_000
+"""2000-01-01T00:00Z, in microseconds since 1970."""
+
+
+def postgres_time(microseconds_since_1970: int) -> bytes:
+    """A time as PostgreSQL sends it, `timestamptz_send`: 8 octets."""
+    return (microseconds_since_1970 - _POSTGRES_EPOCH_US).to_bytes(8, "big", signed=True)
+
+
 def leaf_hash(standing: CalculationFields, replaced: CalculationFields, facts_hash: bytes) -> bytes:
     """SHA-256 (32 bytes) of one move: the calculation to stand on, the one it replaces, and the facts of
     both.
 
-    The same as `amends_leaf` in SQL, byte for byte.
+    The same as `amends_leaf_2` in SQL, byte for byte.
     """
-    return sha256(
-        f"6:leaf/1,{_fields(*standing)}{_fields(*replaced)}64:{facts_hash.hex()},".encode()
-    ).digest()
-
-
-def _fields(
-    calculation_id: int, transaction_id: int, release_id: int, calculated_at_us: int, amounts_text: str
-) -> str:
-    # `netstring` of each, spelled out: a preview comes here for every row, and the calls would cost more than
-    # the hash.
-    a, b, c, d = str(calculation_id), str(transaction_id), str(release_id), str(calculated_at_us)
-    size = len(amounts_text) if amounts_text.isascii() else len(amounts_text.encode())
-    return f"{len(a)}:{a},{len(b)}:{b},{len(c)}:{c},{len(d)}:{d},{size}:{amounts_text},"
+    amounts, replaced_amounts = standing.amounts_text.encode(), replaced.amounts_text.encode()
+    fixed = _LEAF(
+        _LEAF_MARK,
+        *standing[:3],
+        standing.calculated_at_us - _POSTGRES_EPOCH_US,
+        *replaced[:3],
+        postgres_time(replaced.calculated_at_us),
+        facts_hash,
+        len(amounts),
+        len(replaced_amounts),
+    )
+    return sha256(fixed + amounts + replaced_amounts).digest()
 
 
 def leaf_maker(
     *, standing_release: int, standing_at_us: int, replaced_release: int
-) -> Callable[[int, int, str, int, int, str, bytes], bytes]:
+) -> Callable[[int, int, str, int, bytes, str, bytes], bytes]:
     """`leaf_hash` for the moves of one chunk, which share releases and the time of the preview.
 
-    The function takes transaction id, standing calculation's id and amounts' text, replaced calculation's id, time in microseconds and
-    amounts' text, and the facts' hash: nothing else changes from row to row, and a preview hashes every row.
+    The function takes transaction id, standing calculation's id and amounts' text, replaced calculation's id, time (as `postgres_time`)
+    and amounts' text, and the facts' hash: nothing else changes from row to row, and a preview hashes every row.
     """
-    standing_middle = (netstring(str(standing_release)) + netstring(str(standing_at_us))).decode()
-    replaced_middle = netstring(str(replaced_release)).decode()
+    standing_at = standing_at_us - _POSTGRES_EPOCH_US
+    pack, mark = _LEAF, _LEAF_MARK
 
     def leaf(
         transaction_id: int,
         standing_id: int,
         standing_amounts: str,
         replaced_id: int,
-        replaced_at_us: int,
+        replaced_at: bytes,
         replaced_amounts: str,
         facts_hash: bytes,
     ) -> bytes:
-        a, b, c, d = str(transaction_id), str(standing_id), str(replaced_id), str(replaced_at_us)
-        transaction = f"{len(a)}:{a},"
-        standing_size = (
-            len(standing_amounts) if standing_amounts.isascii() else len(standing_amounts.encode())
+        amounts, replaced = standing_amounts.encode(), replaced_amounts.encode()
+        fixed = pack(
+            mark,
+            standing_id,
+            transaction_id,
+            standing_release,
+            standing_at,
+            replaced_id,
+            transaction_id,
+            replaced_release,
+            replaced_at,
+            facts_hash,
+            len(amounts),
+            len(replaced),
         )
-        replaced_size = (
-            len(replaced_amounts) if replaced_amounts.isascii() else len(replaced_amounts.encode())
-        )
-        return sha256(
-            f"6:leaf/1,{len(b)}:{b},{transaction}{standing_middle}{standing_size}:{standing_amounts},"
-            f"{len(c)}:{c},{transaction}{replaced_middle}{len(d)}:{d},{replaced_size}:{replaced_amounts},"
-            f"64:{facts_hash.hex()},".encode()
-        ).digest()
+        return sha256(fixed + amounts + replaced).digest()
 
     return leaf
 

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from remediation.models.case import Case, CaseRevision
+from transactions.canonical import LEAF_FORMAT
 from transactions.models import Calculation, Release, Transaction
 
 
@@ -148,6 +149,9 @@ class PlanChunk(models.Model):
     causes = models.JSONField(null=True)
     root = models.BinaryField(max_length=32, null=True, help_text="Merkle root of the leaves.")
     leaves_digest = models.BinaryField(max_length=32, null=True, help_text="SHA-256 of the leaf vector.")
+    leaf_format = models.PositiveSmallIntegerField(
+        db_default=LEAF_FORMAT, help_text="How the leaves are made: amends_chunk_moves knows each format."
+    )
 
     class Meta:
         ordering: ClassVar = ["plan", "position"]

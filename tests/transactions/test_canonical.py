@@ -25,6 +25,7 @@ from transactions.canonical import (
     leaf_maker,
     microseconds,
     netstring,
+    postgres_time,
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -150,7 +151,7 @@ def test_the_leaf_is_the_one_that_the_database_computes(
         return [*of[:4], json.dumps(of[4])]
 
     in_sql = asked(
-        "SELECT amends_leaf(%s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s::jsonb, %s)",
+        "SELECT amends_leaf_2(%s, %s, %s, %s, %s::jsonb::text, %s, %s, %s, %s, %s::jsonb::text, %s)",
         *params(standing),
         *params(replaced),
         facts,
@@ -167,7 +168,7 @@ def test_a_chunks_leaf_maker_makes_the_same_leaf(
     assert amounts == canonical_json(standing[4])
     leaf = leaf_maker(standing_release=standing[2], standing_at_us=at, replaced_release=replaced[2])
     assert leaf(
-        standing[1], standing[0], amounts, replaced[0], replaced_at, replaced_amounts, facts
+        standing[1], standing[0], amounts, replaced[0], postgres_time(replaced_at), replaced_amounts, facts
     ) == leaf_hash(
         CalculationFields(*standing[:3], at, amounts),
         CalculationFields(replaced[0], standing[1], replaced[2], replaced_at, replaced_amounts),

@@ -12,7 +12,7 @@ A calculator is registered for a name and a version, by a decorator on a functio
 Nothing in this package knows the database or the settings; docs/write-a-calculator.md is the guide.
 """
 
-from transactions.calculators.guarded import ask_twice, run
+from transactions.calculators.guarded import answers_again, ask_twice, run
 from transactions.calculators.protocol import (
     Amounts,
     Batch,
@@ -50,6 +50,7 @@ __all__ = [
     "Result",
     "Step",
     "UnknownCalculator",
+    "answers_again",
     "ask_twice",
     "calculator",
     "code_digest",

@@ -4,8 +4,10 @@ gets through.
 
 import json
 import re
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -32,6 +34,27 @@ def run(calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
     `CalculationFailure`; the others are not touched by it, even where `calculate_many` raised as a whole.
     `CalculatorUnavailable` alone passes through: then nothing is known about any row.
     """
+    answers = _answers(calculator, batch)
+    if _are_amounts(answers):
+        # The calculator may keep its own and change them for the next row.
+        return [answer.copy() for answer in answers]
+    return [_checked(answer) for answer in answers]
+
+
+def answers_again(calculator: RegisteredCalculator, batch: Batch, before: Sequence[Result]) -> list[bool]:
+    """Whether the calculator answers each row as it did `before`, asked anew and in reverse: what it keeps from row to row shows.
+
+    `batch` has fresh inputs, so that what it did to the last ones shows too.
+    """
+    again = _answers(calculator, batch[::-1])
+    again.reverse()
+    if again == before:
+        return [True] * len(again)
+    return [_checked(answer) == first for answer, first in zip(again, before, strict=True)]
+
+
+def _answers(calculator: RegisteredCalculator, batch: Batch) -> list[Any]:
+    """What the calculator answers, unchecked; a `CalculationFailure` for each row that it raises for."""
     if calculator.calculate_many is None:
         return [_ask_for_row(calculator, inputs, scale) for inputs, scale in batch]
     try:
@@ -44,7 +67,7 @@ def run(calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
         given = f"{len(answers)} results" if isinstance(answers, Sequence) else type(answers).__name__
         failure = CalculationFailure(f"calculate_many answered {given} for {len(batch)} rows.")
         return [failure] * len(batch)
-    return [_checked(answer) for answer in answers]
+    return list(answers)
 
 
 def ask_twice(calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
@@ -85,14 +108,15 @@ def _why_they_differ(first: Result, second: Result) -> str:
     return _for_people(f"The calculator answers differently when asked twice: {said}.")
 
 
-def _ask_for_row(calculator: RegisteredCalculator, inputs: Inputs, scale: int) -> Result:
+def _ask_for_row(calculator: RegisteredCalculator, inputs: Inputs, scale: int) -> Any:
     try:
         answer = calculator.calculate(inputs, scale)
     except (CalculatorUnavailable, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 — somebody else's code: any exception is its way to say that this row cannot be done.
         return CalculationFailure(failure_reason(error))
-    return _checked(answer)
+    # Its own may be changed for the next row, which comes before anybody looks at this one.
+    return answer.copy() if type(answer) is dict else answer
 
 
 def failure_reason(error: Exception) -> str:
@@ -109,6 +133,22 @@ def _for_people(text: str) -> str:
     """`text` as one that PostgreSQL can store and a table can show."""
     plain = text.replace("\0", "␀").encode("utf-8", "replace").decode()
     return plain if len(plain) <= _LONGEST_REASON else plain[: _LONGEST_REASON - 1] + "…"
+
+
+def _are_amounts(answers: list[Any]) -> bool:
+    """Whether all of them are whole amounts with a total: one look at many rows, where `_checked` looks at one for its reason."""
+    if set(map(type, answers)) != {dict}:
+        return False
+    if not all(map(_are_components, set(map(tuple, answers)))):
+        return False
+    amounts = list(chain.from_iterable(map(dict.values, answers)))
+    if set(map(type, amounts)) != {int}:
+        return False
+    try:
+        array("q", amounts)
+    except OverflowError:  # beyond SMALLEST_AMOUNT and LARGEST_AMOUNT, which are those of 64 bits
+        return False
+    return True
 
 
 def _checked(answer: Any) -> Result:
