@@ -30,6 +30,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "transactions.Calculation": INSERT_ONLY,
     "transactions.CurrentCalculation": READ_ONLY,  # moved by the two functions below, and nothing else
     "transactions.Supersession": READ_ONLY,  # written by amends_point_at_reported
+    "transactions.StandingCount": READ_ONLY,  # written by whoever moves pointers, and folded by amends_fold_counts
+    "transactions.StandingChange": READ_ONLY,
     "transactions.PersonalData": FULL,  # erasable
     "remediation.Case": INSERT_ONLY_LOCKABLE,
     "remediation.CaseRevision": INSERT_ONLY,
@@ -54,7 +56,12 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 
 # Run with the owner's rights, so each is granted by name. Other functions have their caller's rights only.
-FUNCTIONS_WITH_OWNER_RIGHTS = ("amends_point_at_reported", "amends_apply_chunk", "amends_refresh_statistics")
+FUNCTIONS_WITH_OWNER_RIGHTS = (
+    "amends_point_at_reported",
+    "amends_apply_chunk",
+    "amends_refresh_statistics",
+    "amends_fold_counts",
+)
 
 
 class UnclassifiedTable(LookupError):

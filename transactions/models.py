@@ -232,6 +232,41 @@ class Supersession(models.Model):
         return f"{self.superseded_id} superseded by {self.superseded_by_id}"
 
 
+class StandingCount(models.Model):
+    """The rollup: how many transactions stood on a release's calculations of one hour when it was last folded.
+
+    `hour` is the beginning of the hour of calculated_at, in UTC. What is true now is this and the unfolded `StandingChange`s,
+    read in one statement: see `transactions.rollups`.
+    """
+
+    pk = models.CompositePrimaryKey("release_id", "hour")
+    release = models.ForeignKey(
+        Release, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    hour = models.DateTimeField()
+    transactions = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.transactions} at {self.hour:%Y-%m-%d %H}h"
+
+
+class StandingChange(models.Model):
+    """By how much pointers that moved changed a count, until it is folded into its `StandingCount`.
+
+    Only inserted and folded away, so that writers never wait for each other. Written by `amends_count_moves` in the transaction that
+    moved the pointers.
+    """
+
+    release = models.ForeignKey(
+        Release, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    hour = models.DateTimeField()
+    change = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.change:+} at {self.hour:%Y-%m-%d %H}h"
+
+
 class PersonalData(models.Model):
     """What a transaction's source says about a person. Erasable, never hashed, never in `inputs`."""
 
