@@ -9,7 +9,7 @@ CREATE FUNCTION amends_hour(moment timestamptz) RETURNS timestamptz
 RETURN date_bin('1 hour', moment, '2000-01-01 00:00:00+00');
 
 -- Count that pointers left the one calculations and came to stand on the others, in the transaction that moved them.
--- For those who move pointers: the application may call it, but not write what it writes.
+-- For those who move pointers: the application may call it, but not write what it writes. 2 µs a row that moves; see the next one.
 CREATE FUNCTION amends_count_moves(from_calculations bigint[], to_calculations bigint[]) RETURNS void
     LANGUAGE plpgsql
 AS $$
@@ -31,6 +31,32 @@ BEGIN
             SELECT release_id, calculated_at FROM public.transactions_calculation WHERE id = stood_on.id OFFSET 0
         ) AS c
         GROUP BY 1, 2
+    ) AS moved
+    GROUP BY 1, 2
+    HAVING sum(moved.change) <> 0;
+END
+$$;
+
+-- The same for a caller who has read the calculations anyway: their releases and calculated_at, a place of the arrays for each pointer.
+-- A fifth of the work, since nothing is looked up.
+CREATE FUNCTION amends_count_moves(
+    from_releases bigint[], from_times timestamptz[], to_releases bigint[], to_times timestamptz[]
+) RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    WITH alike AS MATERIALIZED (
+        SELECT move.from_release, public.amends_hour(move.from_time) AS from_hour,
+               move.to_release, public.amends_hour(move.to_time) AS to_hour, count(*) AS moves
+        FROM unnest(from_releases, from_times, to_releases, to_times) AS move (from_release, from_time, to_release, to_time)
+        GROUP BY 1, 2, 3, 4
+    )
+    INSERT INTO public.transactions_standingchange (release_id, hour, change)
+    SELECT moved.release_id, moved.hour, sum(moved.change)
+    FROM (
+        SELECT from_release AS release_id, from_hour AS hour, -moves AS change FROM alike
+        UNION ALL
+        SELECT to_release, to_hour, moves FROM alike
     ) AS moved
     GROUP BY 1, 2
     HAVING sum(moved.change) <> 0;
