@@ -35,6 +35,7 @@ from transactions.ingest_sql import (
     ROOM_TO_SORT,
 )
 from transactions.models import IngestBatch
+from transactions.rollups import fold_counts
 
 logger = structlog.get_logger(__name__)
 
@@ -167,6 +168,7 @@ class Staging:
                 if result.imported >= MANY:
                     with connection.cursor() as cursor:
                         cursor.execute("SELECT amends_refresh_statistics()")
+                    fold_counts()
                 return result
             except OperationalError as error:
                 state = getattr(error.__cause__, "sqlstate", "")

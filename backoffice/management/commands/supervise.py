@@ -13,10 +13,11 @@ from backoffice.embedded.lifecycle import supervisor_file
 from backoffice.supervisor import Supervisor
 from remediation.doorbell import ring_waiting_jobs
 from remediation.lease import recover_expired_leases
+from transactions.rollups import fold_counts
 
 
 class Command(AmendsCommand):
-    help = "Keep a worker and beat alive, recover expired leases and ring for waiting jobs, until SIGTERM or Ctrl-C."
+    help = "Keep a worker and beat alive, recover expired leases, ring for waiting jobs and fold counts, until SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -37,7 +38,7 @@ class Command(AmendsCommand):
         supervisor = Supervisor(
             app,
             workers=workers,
-            duties=(recover_expired_leases, ring_waiting_jobs),
+            duties=(recover_expired_leases, ring_waiting_jobs, fold_counts),
             directory=settings.BASE_DIR,
             hostname=f"amends-{os.getpid()}@{socket.gethostname()}",
         )
