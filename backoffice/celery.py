@@ -11,6 +11,7 @@ from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from backoffice.parent_death import die_with_parent
+from remediation.isolation import limit_memory
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 
@@ -28,5 +29,6 @@ def log_as_django_does(**_: Any) -> None:
 
 @worker_process_init.connect
 def end_with_the_worker(**_: Any) -> None:
-    """A pool process must not outlive a worker that was killed: a chunk would be worked by nobody's child."""
+    """A pool process must not outlive a worker that was killed: its chunk would be nobody's. No calculator eats the machine."""
     die_with_parent(signal.SIGKILL)
+    limit_memory(settings.AMENDS_WORKER_MEMORY_MEGABYTES)

@@ -8,8 +8,15 @@ _OWN_APPS = ("audit", "transactions", "remediation")
 # Codenames beside viewing, which every role may: Amends hides nothing from its own people.
 ROLES: dict[str, tuple[str, ...]] = {
     "support": (),
-    "engineer": ("open_case", "preview_plan", "apply_plan", "verify_case", "import_transactions"),
-    "approver": ("approve_plan",),
+    "engineer": (
+        "open_case",
+        "preview_plan",
+        "apply_plan",
+        "verify_case",
+        "control_job",
+        "import_transactions",
+    ),
+    "approver": ("approve_plan", "control_job"),
     "auditor": (),
     "administrator": ("view_user", "add_user", "change_user", "view_group", "view_permission"),
 }

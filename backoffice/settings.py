@@ -159,6 +159,16 @@ AMENDS_CALCULATORS = _listed("AMENDS_CALCULATORS") or ["transactions.calculators
 # The job engine. A plan's chunk is frozen at so many rows; a lease that is not renewed for so long is taken back.
 AMENDS_PLAN_CHUNK_ROWS = int(os.environ.get("AMENDS_PLAN_CHUNK_ROWS", "10000"))
 AMENDS_LEASE_SECONDS = int(os.environ.get("AMENDS_LEASE_SECONDS", "30"))
+# An apply's chunk is made so large that it commits in about this time; a replica that is further behind makes jobs rest.
+AMENDS_TARGET_COMMIT_MILLISECONDS = int(os.environ.get("AMENDS_TARGET_COMMIT_MILLISECONDS", "250"))
+AMENDS_MOST_REPLICA_LAG_SECONDS = float(os.environ.get("AMENDS_MOST_REPLICA_LAG_SECONDS", "10"))
+# Larger applies go 1 row, 100 rows, 1 %, all, with a gate after each: see remediation.stages and remediation.gates.
+AMENDS_STAGES_ABOVE_ROWS = int(os.environ.get("AMENDS_STAGES_ABOVE_ROWS", "10000"))
+AMENDS_GATE_CONFLICT_PERCENT = float(os.environ.get("AMENDS_GATE_CONFLICT_PERCENT", "5"))
+# A calculator that takes longer for a slice of rows, or more memory, costs its process; after three it is asked row by row, locked away.
+AMENDS_SLICE_SECONDS = float(os.environ.get("AMENDS_SLICE_SECONDS", "20"))
+AMENDS_ROW_SECONDS = float(os.environ.get("AMENDS_ROW_SECONDS", "5"))
+AMENDS_WORKER_MEMORY_MEGABYTES = int(os.environ.get("AMENDS_WORKER_MEMORY_MEGABYTES", "1024"))
 AMENDS_MOST_RINGS = (
     8  # messages sent for one job at a time: no more than there are worker processes to hear them
 )

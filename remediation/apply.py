@@ -1,5 +1,7 @@
 """Starting to apply an approved plan."""
 
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -14,6 +16,7 @@ from remediation.doorbell import ring_after_commit
 from remediation.events import APPLY_STARTED, ApplyStarted
 from remediation.models import Case, Job, JobChunk, Plan, PlanChunk
 from remediation.scan import target_calculator
+from remediation.stages import checked_stages, lay_out, usual_stages
 
 
 class NotApproved(Refused):
@@ -28,11 +31,13 @@ class Tampered(Refused):
     """The plan is not what its digest says: rows were changed behind its back."""
 
 
-def start_apply(plan: Plan, *, acting_user: User) -> Job:
+def start_apply(plan: Plan, *, acting_user: User, stages: Sequence[int] | None = None) -> Job:
     """The one job that applies `plan`; asked twice, the same job.
 
-    Digest, freshness, approvals and the calculator's code are checked again here; each chunk checks its rows and the approvals once more.
-    Raises `NotPermitted`, `NotApproved`, `Stale`, `Tampered`, or `remediation.scan.OtherCalculatorCode`.
+    `stages` are the rows moved by the end of each stage, `remediation.stages.usual_stages` where it is None. Digest, freshness, approvals
+    and the calculator's code are checked again here; each chunk checks its rows and the approvals once more.
+    Raises `NotPermitted`, `NotApproved`, `Stale`, `Tampered`, `remediation.stages.StagesImpossible`, or
+    `remediation.scan.OtherCalculatorCode`.
     """
     demand(acting_user, "remediation.apply_plan")
     with transaction.atomic():
@@ -46,20 +51,26 @@ def start_apply(plan: Plan, *, acting_user: User) -> Job:
         _check(plan, chunks)
         plan.status = Plan.Status.EXECUTING
         plan.save(update_fields=["status"])
+        rows = sum(chunk.proposed or 0 for chunk in chunks)
+        stages = usual_stages(rows) if stages is None else checked_stages(stages, rows)
         job = Job.objects.create(
-            case_id=plan.case_id, plan=plan, kind=Job.Kind.APPLY, requested_by_id=acting_user.pk
+            case_id=plan.case_id,
+            plan=plan,
+            kind=Job.Kind.APPLY,
+            requested_by_id=acting_user.pk,
+            stages=stages,
         )
         JobChunk.objects.bulk_create(
             (
                 JobChunk(
                     job=job,
-                    position=chunk.position,
-                    plan_chunk=chunk,
-                    first_leaf=0,
-                    leaf_count=chunk.proposed,
+                    position=position,
+                    stage=part.stage,
+                    plan_chunk=part.chunk,
+                    first_leaf=part.first_leaf,
+                    leaf_count=part.leaf_count,
                 )
-                for chunk in chunks
-                if chunk.proposed
+                for position, part in enumerate(lay_out(chunks, stages))
             ),
             batch_size=1000,
         )

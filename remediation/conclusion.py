@@ -31,7 +31,7 @@ def conclude_job(job_id: int) -> bool:
     with transaction.atomic():
         job = Job.objects.select_for_update().get(pk=job_id)
         if job.status != Job.Status.RUNNING:
-            return True
+            return job.ended
         refused = job.chunks.filter(status=JobChunk.Status.REFUSED).order_by("position").first()
         if refused is None and job.chunks.filter(status__in=UNFINISHED).exists():
             return False
@@ -163,7 +163,7 @@ def fail_job(job: Job, failure: str, *, plan_status: str | None = None) -> None:
     with transaction.atomic():
         seize_job(job.pk)
         job = Job.objects.select_for_update().get(pk=job.pk)
-        if job.status != Job.Status.RUNNING:
+        if job.status not in (Job.Status.RUNNING, Job.Status.PAUSING, Job.Status.PAUSED):
             return
         job.status, job.failure, job.finished_at = Job.Status.FAILED, failure, DatabaseClock()
         job.save(update_fields=["status", "failure", "finished_at"])

@@ -82,6 +82,46 @@ class LeaseReclaimed(EventData, frozen=True):
     attempts: int
 
 
+class JobControlled(EventData, frozen=True):
+    """A job that was paused, resumed or cancelled; `held_at_stage` is the stage whose gate held it, counted from 0."""
+
+    plan: int | None
+    held_at_stage: int | None
+
+
+class JobTuned(EventData, frozen=True):
+    """What a job may use, before and after; null is no limit."""
+
+    before: dict[str, int | None]
+    after: dict[str, int | None]
+
+
+class StagePassed(EventData, frozen=True):
+    """A stage (from 0) whose gates let the job go on, and what had been done by its end."""
+
+    stage: int
+    rows: int
+    conflicts: int
+    quarantined: int
+
+
+class GateFailed(EventData, frozen=True):
+    stage: int
+    gates: dict[str, str]
+
+
+class ChunkSplit(EventData, frozen=True):
+    job: int
+    kept: int
+    split_off: int
+
+
+class RowQuarantined(EventData, frozen=True):
+    job: int
+    transaction: int
+    attempts: int
+
+
 class VerifyStarted(EventData, frozen=True):
     case: int
     chunks: int
@@ -109,3 +149,13 @@ JOB_FAILED = register_event("job.failed", "gave up on", Failed)
 LEASE_RECLAIMED = register_event("lease.reclaimed", "took back from a lost worker", LeaseReclaimed)
 VERIFY_STARTED = register_event("case.verify_started", "began to verify", VerifyStarted)
 VERIFY_FINISHED = register_event("case.verified", "verified", VerifyFinished)
+JOB_PAUSING = register_event("job.pausing", "asked to pause", JobControlled)
+JOB_PAUSED = register_event("job.paused", "paused", JobControlled)
+JOB_RESUMED = register_event("job.resumed", "resumed", JobControlled)
+JOB_CANCELLING = register_event("job.cancelling", "asked to cancel", JobControlled)
+JOB_CANCELLED = register_event("job.cancelled", "cancelled", JobControlled)
+JOB_TUNED = register_event("job.tuned", "tuned", JobTuned)
+STAGE_PASSED = register_event("job.stage_passed", "passed a stage of", StagePassed)
+GATE_FAILED = register_event("job.gate_failed", "held at a gate", GateFailed)
+CHUNK_SPLIT = register_event("chunk.split", "split", ChunkSplit)
+ROW_QUARANTINED = register_event("chunk.quarantined", "quarantined", RowQuarantined)

@@ -36,6 +36,18 @@ PLAN_ARROWS: dict[tuple[str, str], str] = {
 JOB_ARROWS: dict[tuple[str, str], str] = {
     (J.RUNNING, J.FINISHED): "Every chunk is done.",
     (J.RUNNING, J.FAILED): "A chunk was refused, or crashed too often; no chunk commits after this.",
+    (
+        J.RUNNING,
+        J.PAUSING,
+    ): "Somebody paused it, or a stage's gate did. Nothing more is leased; a chunk may still commit.",
+    (J.PAUSING, J.PAUSED): "Nothing of it is being committed any more, and nothing will be.",
+    (J.PAUSED, J.RUNNING): "Somebody let it go on.",
+    (J.RUNNING, J.CANCELLING): "Somebody cancelled it. Nothing more is leased; a chunk may still commit.",
+    (J.PAUSING, J.CANCELLING): "Somebody cancelled it before it stood still.",
+    (J.PAUSED, J.CANCELLING): "Somebody cancelled it while it was paused.",
+    (J.CANCELLING, J.CANCELLED): "Nothing of it commits any more. What it did stands, and can be reverted.",
+    (J.PAUSING, J.FAILED): "Its preview was replaced by a newer one.",
+    (J.PAUSED, J.FAILED): "Its preview was replaced by a newer one.",
 }
 
 OPEN_PLAN = (P.PREVIEWING, P.READY, P.APPROVED, P.EXECUTING)

@@ -65,7 +65,7 @@ def supersede(plan: Plan, *, acting_user: User) -> None:
     Whoever calls holds the case's lock. A worker that seals the plan at this moment does not, so the plan is read anew under its own.
     """
     was = plan.status
-    for job in plan.jobs.filter(kind=Job.Kind.PREVIEW, status=Job.Status.RUNNING):
+    for job in plan.jobs.filter(kind=Job.Kind.PREVIEW).exclude(status__in=Job.ENDED):
         fail_job(job, "Previewed again before it was done.", plan_status=Plan.Status.SUPERSEDED)
     plan = Plan.objects.select_for_update().get(pk=plan.pk)
     if plan.status == Plan.Status.EXECUTING:

@@ -15,11 +15,24 @@ from audit.trail import record
 from remediation.conclusion import conclude_job
 from remediation.events import CHUNK_SCANNED, ChunkScanned
 from remediation.failpoints import reach
-from remediation.lease import MOST_ATTEMPTS, Lease, LeaseLost, finish, give_back, lease_chunk, refuse, renew
+from remediation.isolation import InProcess, LockedAway
+from remediation.lease import (
+    CRASHES,
+    MOST_ATTEMPTS,
+    Lease,
+    LeaseLost,
+    Wait,
+    finish,
+    give_back,
+    lease_chunk,
+    refuse,
+    renew,
+)
 from remediation.locks import share_job
 from remediation.models import Job, JobChunk, Plan
 from remediation.revert import store_members
-from remediation.scan import scan, store
+from remediation.scan import Asking, scan, store
+from remediation.stages import advance_stage
 from remediation.verification import check_chunk
 
 logger = structlog.get_logger(__name__)
@@ -30,6 +43,8 @@ LOCKED_OUT = ("40001", "40P01", "55P03")
 """Serialization failure, deadlock, lock timeout: somebody else's work was in the way, an import's for example. Tried until it is not."""
 STATEMENT_TIMEOUT = "57014"
 RENEWAL_SECONDS = 5.0
+LONGEST_SLEEP_SECONDS = 1.0
+"""However long a job rests, its workers look this often whether that has changed."""
 
 
 class JobNotRunning(Exception):
@@ -45,13 +60,27 @@ def work(job_id: int, *, worker: str, heed: Callable[[], bool] = lambda: True) -
     while heed():
         reach("lease.before")
         lease = lease_chunk(job_id, worker=worker)
+        if isinstance(lease, Wait):
+            time.sleep(min(lease.seconds, LONGEST_SLEEP_SECONDS))
+            continue
         if lease is None:
+            if advance_stage(job_id):
+                continue
             break
         reach("lease.after")
         done += _attempt(lease)
+        _rest_after_chunk(job_id)
     if Job.objects.filter(pk=job_id).exists():
         conclude_job(job_id)
     return done
+
+
+def _rest_after_chunk(job_id: int) -> None:
+    milliseconds = Job.objects.values_list("pause_milliseconds", flat=True).get(pk=job_id)
+    rested = time.monotonic()
+    while milliseconds and (left := milliseconds / 1000 - (time.monotonic() - rested)) > 0:
+        time.sleep(min(left, LONGEST_SLEEP_SECONDS))
+        milliseconds = Job.objects.values_list("pause_milliseconds", flat=True).get(pk=job_id)
 
 
 def _attempt(lease: Lease) -> bool:
@@ -114,7 +143,10 @@ def _preview(lease: Lease, chunk: JobChunk) -> None:
     plan, plan_chunk = chunk.job.plan, chunk.plan_chunk
     assert plan is not None
     assert plan_chunk is not None
-    scanned = scan(plan, plan_chunk, renew=_renewing(lease)) if plan.kind == Plan.Kind.APPLY else None
+    scanned = None
+    if plan.kind == Plan.Kind.APPLY:
+        renew = _renewing(lease)
+        scanned = scan(plan, plan_chunk, asking=_asking(lease, renew), renew=renew)
     with transaction.atomic():
         _insist_running(lease.job_id)
         if scanned is None:
@@ -151,11 +183,17 @@ def _apply(lease: Lease, _chunk: JobChunk) -> None:
 
 
 def _verify(lease: Lease, chunk: JobChunk) -> None:
-    found = check_chunk(chunk, renew=_renewing(lease))
+    renew = _renewing(lease)
+    found = check_chunk(chunk, asking=_asking(lease, renew), renew=renew)
     with transaction.atomic():
         _insist_running(lease.job_id)
         found.store(chunk)
         finish(lease, found.result())
+
+
+def _asking(lease: Lease, renew: Callable[[], None]) -> Asking:
+    """In this process, until that cost several workers: then in processes of the calculator's own."""
+    return LockedAway(renew) if lease.attempts > CRASHES else InProcess()
 
 
 WORK_OF: dict[str, Callable[[Lease, JobChunk], None]] = {

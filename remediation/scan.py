@@ -1,12 +1,12 @@
 """Scanning one chunk of an apply plan: what the target calculator makes of each row, and the leaves of what would change."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from struct import unpack
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import psycopg
@@ -17,8 +17,8 @@ from audit.merkle import merkle_root, split_leaves
 from remediation.causes import Causes
 from remediation.models import JobChunk, Plan, PlanChunk
 from transactions.calculating import calculator_for
-from transactions.calculators import CalculationFailure, RegisteredCalculator, answers_again, run
-from transactions.calculators.protocol import Batch
+from transactions.calculators import CalculationFailure, RegisteredCalculator
+from transactions.calculators.protocol import Batch, Result
 from transactions.canonical import LEAF_FORMAT, amounts_json, leaf_maker, microseconds
 from transactions.selection import Selection
 
@@ -68,7 +68,19 @@ def target_calculator(plan: Plan) -> RegisteredCalculator:
     return calculator
 
 
-def scan(plan: Plan, chunk: PlanChunk, *, renew: Callable[[], None]) -> ScannedChunk:
+class Asking(Protocol):
+    """How a calculator is asked: in this process, or locked away (`remediation.isolation`)."""
+
+    def first(self, calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
+        """Its checked answers, one a row."""
+        ...
+
+    def again(self, calculator: RegisteredCalculator, batch: Batch, before: Sequence[Result]) -> list[bool]:
+        """Whether it answers each row as it did `before`, from fresh inputs and in reverse."""
+        ...
+
+
+def scan(plan: Plan, chunk: PlanChunk, *, asking: Asking, renew: Callable[[], None]) -> ScannedChunk:
     """Calculate every row of `chunk` anew, outside of any transaction; `renew` is called after every slice of rows."""
     calculator = target_calculator(plan)
     rows = read_rows(
@@ -81,7 +93,7 @@ def scan(plan: Plan, chunk: PlanChunk, *, renew: Callable[[], None]) -> ScannedC
     scanned = ScannedChunk(scanned=len(rows))
     for start in range(0, len(rows), SLICE):
         with young_garbage_only():
-            _calculate(calculator, rows[start : start + SLICE], scanned)
+            _calculate(calculator, rows[start : start + SLICE], asking, scanned)
         renew()
     return scanned
 
@@ -150,9 +162,11 @@ def in_binary() -> "psycopg.Cursor[Any]":
     return psycopg.Cursor(connection.connection)
 
 
-def _calculate(calculator: RegisteredCalculator, rows: list[Row], scanned: ScannedChunk) -> None:
+def _calculate(
+    calculator: RegisteredCalculator, rows: list[Row], asking: Asking, scanned: ScannedChunk
+) -> None:
     changed: list[Proposal] = []
-    for row, result in zip(rows, run(calculator, _questions(rows)), strict=True):
+    for row, result in zip(rows, asking.first(calculator, _questions(rows)), strict=True):
         if isinstance(result, CalculationFailure):
             scanned.failures.append((row[1], result.reason))
             continue
@@ -161,7 +175,7 @@ def _calculate(calculator: RegisteredCalculator, rows: list[Row], scanned: Scann
             scanned.unchanged += 1
         else:
             changed.append((row, result, text))
-    _propose(_answered_alike(calculator, changed, scanned), scanned)
+    _propose(_answered_alike(calculator, changed, asking, scanned), scanned)
 
 
 def _questions(rows: list[Row]) -> Batch:
@@ -170,11 +184,11 @@ def _questions(rows: list[Row]) -> Batch:
 
 
 def _answered_alike(
-    calculator: RegisteredCalculator, proposals: list[Proposal], scanned: ScannedChunk
+    calculator: RegisteredCalculator, proposals: list[Proposal], asking: Asking, scanned: ScannedChunk
 ) -> list[Proposal]:
     """The proposals that the calculator, asked again, makes again; the others have failed."""
     rows = [row for row, _, _ in proposals]
-    alike = answers_again(calculator, _questions(rows), [amounts for _, amounts, _ in proposals])
+    alike = asking.again(calculator, _questions(rows), [amounts for _, amounts, _ in proposals])
     if all(alike):
         return proposals
     reason = "The calculator answers differently when asked twice."

@@ -17,10 +17,10 @@ from django.db import connection
 from remediation.lifecycle import APPLIED_PLAN
 from remediation.models import Case, Job, JobChunk, Plan
 from remediation.money import add_money, money_key
-from remediation.scan import SLICE
+from remediation.scan import SLICE, Asking
 from remediation.verification_sql import DANGLING, PLAN_CHUNK, SCOPE
 from transactions.calculating import calculator_for
-from transactions.calculators import CalculationFailure, run
+from transactions.calculators import CalculationFailure
 from transactions.canonical import amounts_json
 from transactions.selection import Selection
 
@@ -60,24 +60,24 @@ class Found:
                 copy.write_row((chunk.job_id, transaction_id, kind, reason, json.dumps(detail)))
 
 
-def check_chunk(chunk: JobChunk, *, renew: Callable[[], None]) -> Found:
+def check_chunk(chunk: JobChunk, *, asking: Asking, renew: Callable[[], None]) -> Found:
     """What verifying `chunk` finds; `renew` is called after every slice of rows."""
     if chunk.plan_chunk is not None:
         return check_plan_chunk(chunk.plan_chunk.pk)
-    return check_scope(chunk.job.case, chunk.bounds or {}, renew=renew)
+    return check_scope(chunk.job.case, chunk.bounds or {}, asking=asking, renew=renew)
 
 
 def check_plan_chunk(plan_chunk_id: int) -> Found:
     """Hash a plan chunk's rows anew, add their money up, and ask of every row whether its pointer stands where the moves say.
 
     Findings: {"plan_chunk", "leaves_hold": bool, "unexplained": rows whose pointer no move explains, and for each of
-    "previewed", "applied", "conflicts", "left": {"rows", "money": {"USD:2": delta}}}.
+    "previewed", "applied", "conflicts", "failed", "left": {"rows", "money": {"USD:2": delta}}}.
     """
     with connection.cursor() as cursor:
         cursor.execute(PLAN_CHUNK, {"chunk": plan_chunk_id})
         leaves_hold, unexplained, groups = cursor.fetchone()
     by_fate: dict[str, dict[str, Any]] = {
-        fate: {"rows": 0, "money": {}} for fate in ("previewed", "applied", "conflicts", "left")
+        fate: {"rows": 0, "money": {}} for fate in ("previewed", "applied", "conflicts", "failed", "left")
     }
     for group in json.loads(groups):
         for fate in ("previewed", group["fate"]):
@@ -88,7 +88,7 @@ def check_plan_chunk(plan_chunk_id: int) -> Found:
     )
 
 
-def check_scope(case: Case, bounds: dict[str, Any], *, renew: Callable[[], None]) -> Found:
+def check_scope(case: Case, bounds: dict[str, Any], *, asking: Asking, renew: Callable[[], None]) -> Found:
     """Recompute the current calculation of every transaction in a piece of the scope, and class it.
 
     Findings: {"classes": {class: {"rows", "money": what its target would add, {"USD:2": delta}}}, "unexplained": rows whose pointer
@@ -103,7 +103,7 @@ def check_scope(case: Case, bounds: dict[str, Any], *, renew: Callable[[], None]
     found = Found({"classes": classes, "unexplained": unexplained})
     for start in range(0, len(rows), SLICE):
         part = rows[start : start + SLICE]
-        results = run(calculator, [(orjson.loads(row.inputs_text), row.scale) for row in part])
+        results = asking.first(calculator, [(orjson.loads(row.inputs_text), row.scale) for row in part])
         for row, result in zip(part, results, strict=True):
             _class_row(row, result, classes, found)
         renew()
@@ -211,10 +211,11 @@ def _added(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _reconcile(plan: Plan, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """A plan's sums from its rows, and what does not agree: previewed = applied + conflicts (+ left by a stopped job)."""
+    """A plan's sums from its rows, and what does not agree: previewed = applied + conflicts + failed (+ left by a stopped job)."""
     chunk_ids = set(plan.chunks.values_list("pk", flat=True))
     own = [result for result in results if result.get("plan_chunk") in chunk_ids]
-    sums = {fate: _added([r[fate] for r in own]) for fate in ("previewed", "applied", "conflicts", "left")}
+    fates = ("previewed", "applied", "conflicts", "failed", "left")
+    sums = {fate: _added([r[fate] for r in own]) for fate in fates}
     manifest = plan.manifest or {}
     problems = []
     if bad := sum(not r["leaves_hold"] for r in own):
@@ -230,7 +231,9 @@ def _reconcile(plan: Plan, results: list[dict[str, Any]]) -> tuple[dict[str, Any
     if (sums["applied"]["rows"], sums["applied"]["money"], sums["conflicts"]["rows"]) != audited:
         problems.append(f"The rows that {plan} moved do not add up to what its job recorded.")
     if plan.status == Plan.Status.EXECUTED and sums["left"]["rows"]:
-        problems.append(f"{sums['left']['rows']} rows of {plan} were neither applied nor in conflict.")
+        problems.append(
+            f"{sums['left']['rows']} rows of {plan} were neither applied nor listed as conflicts or failed."
+        )
     return {"plan": plan.pk, "kind": plan.kind} | sums, problems
 
 

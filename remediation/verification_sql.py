@@ -45,10 +45,11 @@ PLAN_CHUNK = f"""
     ), judged AS MATERIALIZED (
         SELECT move.transaction_id, move.calculation_id, move.currency || ':' || move.scale AS money_key, move.delta,
                current.calculation_id AS stands_on,
-               CASE WHEN conflict.id IS NOT NULL THEN 'conflicts' WHEN done.id IS NOT NULL THEN 'applied' ELSE 'left' END AS fate
+               CASE WHEN conflict.id IS NOT NULL THEN 'conflicts' WHEN done.status = 'done' THEN 'applied'
+                    WHEN done.status = 'quarantined' THEN 'failed' ELSE 'left' END AS fate
         FROM move
         LEFT JOIN transactions_currentcalculation current ON current.transaction_id = move.transaction_id
-        LEFT JOIN remediation_jobchunk done ON done.plan_chunk_id = %(chunk)s AND done.status = 'done'
+        LEFT JOIN remediation_jobchunk done ON done.plan_chunk_id = %(chunk)s AND done.status IN ('done', 'quarantined')
             AND move.leaf_number >= done.first_leaf AND move.leaf_number < done.first_leaf + done.leaf_count
         LEFT JOIN remediation_outcome conflict ON conflict.job_id = done.job_id
             AND conflict.transaction_id = move.transaction_id AND conflict.kind = 'conflict'

@@ -22,7 +22,7 @@ def start_verify(case: Case, *, acting_user: User) -> Job:
     demand(acting_user, "remediation.verify_case")
     with transaction.atomic():
         Case.objects.select_for_update().get(pk=case.pk)
-        standing = case.jobs.filter(kind=Job.Kind.VERIFY, status=Job.Status.RUNNING).first()
+        standing = case.jobs.filter(kind=Job.Kind.VERIFY).exclude(status__in=Job.ENDED).first()
         if standing is not None:
             return standing
         executing = Plan.objects.filter(case=case, status=Plan.Status.EXECUTING).first()

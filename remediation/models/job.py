@@ -26,6 +26,10 @@ class Job(models.Model):
 
     class Status(models.TextChoices):
         RUNNING = "running", _("running")
+        PAUSING = "pausing", _("pausing")
+        PAUSED = "paused", _("paused")
+        CANCELLING = "cancelling", _("cancelling")
+        CANCELLED = "cancelled", _("cancelled")
         FINISHED = "finished", _("finished")
         FAILED = "failed", _("failed")
 
@@ -33,7 +37,38 @@ class Job(models.Model):
     plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="jobs")
     kind = models.CharField(max_length=16, choices=Kind)
     status = models.CharField(max_length=16, choices=Status, default=Status.RUNNING)
-    failure = models.TextField(blank=True, help_text="Why a failed job failed.")
+    failure = models.TextField(blank=True, help_text="Why a failed job failed, or who cancelled it and why.")
+    pause_reason = models.TextField(
+        blank=True, default="", db_default="", help_text="Why it is paused: a person's reason, or a gate's."
+    )
+    stages = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Rows moved by the end of each stage; one stage where empty.",
+    )
+    stage = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="The stage that is worked on, from 0."
+    )
+    held_at_stage = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="The stage whose gate holds it, until somebody decides."
+    )
+    workers = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Chunks in hand at a time, at most."
+    )
+    chunk_rows = models.PositiveIntegerField(null=True, blank=True, help_text="Rows moved at once, at most.")
+    pause_milliseconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="A worker's rest after each chunk."
+    )
+    rows_per_second = models.PositiveIntegerField(
+        null=True, blank=True, help_text="All workers together, at most."
+    )
+    not_before = models.DateTimeField(
+        null=True, blank=True, help_text="The rate's next chunk, by the database's clock."
+    )
+    throttle = models.TextField(
+        blank=True, default="", db_default="", help_text="What the job does more slowly by itself, and why."
+    )
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     requested_at = models.DateTimeField(db_default=TransactionNow())
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -41,28 +76,52 @@ class Job(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-id"]
-        permissions: ClassVar = [("verify_case", "Can verify cases")]
+        permissions: ClassVar = [
+            ("verify_case", "Can verify cases"),
+            ("control_job", "Can pause, resume, cancel and tune jobs"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["plan", "kind"], condition=Q(plan__isnull=False), name="job_one_of_a_kind_per_plan"
             ),
             models.UniqueConstraint(
-                fields=["case"], condition=Q(kind="verify", status="running"), name="job_one_verify_at_a_time"
+                fields=["case"],
+                condition=Q(kind="verify", status__in=["running", "pausing", "paused", "cancelling"]),
+                name="job_one_verify_at_a_time",
             ),
             models.CheckConstraint(
                 condition=Q(kind="verify", plan__isnull=True) | (~Q(kind="verify") & Q(plan__isnull=False)),
                 name="job_plan_fits_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(workers__isnull=True) | Q(workers__gte=1), name="job_workers_at_least_one"
+            ),
+            models.CheckConstraint(
+                condition=Q(chunk_rows__isnull=True) | Q(chunk_rows__gte=1),
+                name="job_chunk_rows_at_least_one",
+            ),
+            models.CheckConstraint(
+                condition=Q(rows_per_second__isnull=True) | Q(rows_per_second__gte=1),
+                name="job_rate_at_least_one",
             ),
         ]
 
     def __str__(self) -> str:
         return f"Job {self.pk} ({self.get_kind_display()})"
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more of it will happen."""
+        return self.status in self.ENDED
+
+    ENDED: ClassVar = (Status.FINISHED, Status.FAILED, Status.CANCELLED)
+
 
 class JobChunk(models.Model):
     """A piece of a job that one worker holds at a time, by a lease with a token.
 
-    A preview's chunk scans `plan_chunk`; an apply's moves `leaf_count` rows of it from `first_leaf` on; a verify's either holds
+    A preview's chunk scans `plan_chunk`; an apply's moves `leaf_count` rows of it from `first_leaf` on, in the job's `stage`; one row
+    that cost too many workers is quarantined, and listed as failed. A verify's chunk either holds
     `plan_chunk` against rows and pointers or looks through `bounds`, {"release", "after_at", "after_id", "through_at", "through_id"}.
     `result` of an apply is {"applied", "conflicts", "money": {"USD:2": delta}}, of a verify what `remediation.verify` says.
     """
@@ -72,9 +131,11 @@ class JobChunk(models.Model):
         LEASED = "leased", _("leased")
         DONE = "done", _("done")
         REFUSED = "refused", _("refused")
+        QUARANTINED = "quarantined", _("quarantined")
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="chunks")
     position = models.PositiveIntegerField()
+    stage = models.PositiveSmallIntegerField(default=0, db_default=0)
     plan_chunk = models.ForeignKey(PlanChunk, null=True, on_delete=models.PROTECT, related_name="job_chunks")
     first_leaf = models.PositiveIntegerField(null=True)
     leaf_count = models.PositiveIntegerField(null=True)
@@ -102,7 +163,7 @@ class JobChunk(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(
-                fields=["job", "position"],
+                fields=["job", "stage", "position"],
                 condition=Q(status__in=["waiting", "leased"]),
                 name="jobchunk_unfinished",
             ),

@@ -1,5 +1,7 @@
 """Calculators for the engine's tests: a fee on a net amount, right, wrong, and misbehaving in each way that matters."""
 
+import os
+import signal
 from itertools import count
 from typing import Any
 
@@ -48,3 +50,28 @@ def answers_differently(inputs: Inputs, scale: int) -> Amounts:
 @register("fee", "fractional")
 def answers_a_fraction(inputs: Inputs, scale: int) -> dict[str, Any]:
     return {"net": 1, "fee": 0.5, "total": 1.5}
+
+
+@register("fee", "hangs-on-1001")
+def hangs(inputs: Inputs, scale: int) -> Amounts:
+    amounts = _amounts(inputs, scale, 2)
+    while amounts["net"] == 1001:
+        pass
+    return amounts
+
+
+@register("fee", "eats-memory-on-1001")
+def eats_memory(inputs: Inputs, scale: int) -> Amounts:
+    amounts = _amounts(inputs, scale, 2)
+    eaten = []
+    while amounts["net"] == 1001:
+        eaten.append(bytearray(50_000_000))
+    return amounts
+
+
+@register("fee", "dies-on-1001")
+def dies(inputs: Inputs, scale: int) -> Amounts:
+    amounts = _amounts(inputs, scale, 2)
+    if amounts["net"] == 1001:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return amounts

@@ -5,33 +5,72 @@ import pytest
 
 from audit.models import AuditEntry
 from remediation.apply import start_apply
-from remediation.lease import MOST_ATTEMPTS, lease_chunk, recover_expired_leases
-from remediation.models import Job, JobChunk, Plan
+from remediation.lease import CRASHES, MOST_ATTEMPTS, Lease, lease_chunk, recover_expired_leases
+from remediation.models import Job, JobChunk, Outcome, Plan
+from remediation.preview import request_preview
 from remediation.runner import work
 from tests.conftest import UserFactory
-from tests.remediation.driving import approved, previewed, work_until_ended
+from tests.remediation.driving import approved, opened, previewed, verified, work_until_ended
 from tests.remediation.incident import fee, report, totals
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 
-def test_a_chunk_that_costs_every_worker_its_life_gives_the_job_up(users: UserFactory) -> None:
+def lose_a_worker(job: Job) -> None:
+    """Lease the next chunk to a worker that never comes back, and take it from it."""
+    lease = lease_chunk(job.pk, worker="doomed")
+    assert isinstance(lease, Lease)
+    JobChunk.objects.filter(pk=lease.chunk_id).update(lease_until="2026-01-01T00:00:00Z")
+    assert recover_expired_leases() == 1
+
+
+def test_a_row_that_costs_every_worker_its_life_is_quarantined_and_the_rest_goes_on(
+    users: UserFactory,
+) -> None:
     ids = report(3)
     plan = approved(previewed(users("engineer")), users("approver"))
     job = start_apply(plan, acting_user=users("engineer"))
-    for attempt in range(1, MOST_ATTEMPTS + 1):
-        lease = lease_chunk(job.pk, worker="doomed")
-        assert lease is not None, attempt
-        JobChunk.objects.filter(job=job).update(lease_until="2026-01-01T00:00:00Z")
-        assert recover_expired_leases() == 1
+    for _ in range(CRASHES):
+        lose_a_worker(job)
+    assert list(job.chunks.values_list("first_leaf", "leaf_count")) == [(0, 1), (1, 2)]
+    lose_a_worker(job)
+    assert list(job.chunks.values_list("status", "leaf_count")) == [("quarantined", 1), ("waiting", 2)]
+    work_until_ended(job)
+    plan.refresh_from_db()
+    assert (job.status, plan.status) == (Job.Status.FINISHED, Plan.Status.EXECUTED)
+    assert totals(ids) == [1010, fee(1001, 2), fee(1002, 2)]
+    (outcome,) = Outcome.objects.filter(job=job)
+    assert (outcome.transaction_id, outcome.kind) == (ids[0], "failed")
+    assert outcome.reason == "4 workers were lost while it was moved. Worker doomed was lost."
+    assert AuditEntry.objects.filter(event="lease.reclaimed").count() == 4
+    (split,) = AuditEntry.objects.filter(event="chunk.split")
+    assert split.data == {"job": job.pk, "kept": 1, "split_off": 2}
+    (quarantined,) = AuditEntry.objects.filter(event="chunk.quarantined")
+    assert quarantined.data == {"job": job.pk, "transaction": ids[0], "attempts": 4}
+    found = verified(plan.case, users("engineer"))
+    assert found["problems"] == []
+    (sums,) = found["plans"]
+    assert {fate: sums[fate]["rows"] for fate in ("previewed", "applied", "failed", "left")} == {
+        "previewed": 3,
+        "applied": 2,
+        "failed": 1,
+        "left": 0,
+    }
+    assert sums["failed"]["money"] == {"USD:2": fee(1000, 2) - 1010}
+
+
+def test_a_preview_that_costs_every_worker_its_life_gives_the_job_up(users: UserFactory) -> None:
+    report(3)
+    plan = request_preview(opened(users("engineer")), acting_user=users("engineer"))
+    job = plan.jobs.get()
+    for _ in range(MOST_ATTEMPTS):
+        lose_a_worker(job)
     assert lease_chunk(job.pk, worker="next") is None
     work(job.pk, worker="next")
     job.refresh_from_db()
     plan.refresh_from_db()
-    assert (job.status, plan.status) == (Job.Status.FAILED, Plan.Status.STOPPED)
-    assert job.failure == "Given up after 5 attempts. At the last one worker doomed was lost."
-    assert AuditEntry.objects.filter(event="lease.reclaimed").count() == MOST_ATTEMPTS
-    assert totals(ids) == [1010, 1011, 1012]
+    assert (job.status, plan.status) == (Job.Status.FAILED, Plan.Status.FAILED)
+    assert job.failure == f"Given up after {MOST_ATTEMPTS} attempts. At the last one worker doomed was lost."
 
 
 def test_a_chunk_that_somebodys_lock_is_in_the_way_of_waits_and_lets_the_others_go_first(

@@ -15,6 +15,12 @@ def test_the_database_knows_exactly_the_plan_arrows_that_are_explained() -> None
     assert arrows == {(str(start), str(end)) for start, end in PLAN_ARROWS}
 
 
+def test_the_database_knows_exactly_the_job_arrows_that_are_explained() -> None:
+    sql = (Path(settings.BASE_DIR) / "remediation" / "sql" / "0004_control.sql").read_text(encoding="utf-8")
+    arrows = set(re.findall(r"'(\w+)→(\w+)'", sql[sql.index("NOT IN (") :]))
+    assert arrows == {(str(start), str(end)) for start, end in JOB_ARROWS}
+
+
 def test_every_status_is_reached_and_every_final_one_is_known() -> None:
     assert {str(end) for _, end in PLAN_ARROWS} | {"previewing"} == set(Plan.Status.values)
     final = set(Plan.Status.values) - {str(start) for start, _ in PLAN_ARROWS}

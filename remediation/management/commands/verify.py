@@ -40,19 +40,21 @@ class Command(JobCommand):
         )
         self.tell_table(
             "Plans, added up from rows and pointers",
-            ("Plan", "Kind", ">Previewed", ">Applied", ">Conflicts", ">Left", ">Applied money"),
+            ("Plan", "Kind", ">Previewed", ">Applied", ">Conflicts", ">Failed", ">Left", ">Applied money"),
             (
                 (
                     str(plan["plan"]),
                     plan["kind"],
-                    *(plan[fate]["rows"] for fate in ("previewed", "applied", "conflicts", "left")),
+                    *(plan[fate]["rows"] for fate in ("previewed", "applied", "conflicts", "failed", "left")),
                     money_in_words(plan["applied"]["money"], signed=True),
                 )
                 for plan in answer["plans"]
             ),
         )
         if answer["reconciled"]:
-            self.stdout.write("\nReconciled: previewed = applied + conflicts, per currency, to the unit.")
+            self.stdout.write(
+                "\nReconciled: previewed = applied + conflicts + failed, per currency, to the unit."
+            )
         else:
             self.stdout.write("\nNot reconciled:")
             for problem in answer["problems"]:

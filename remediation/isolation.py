@@ -1,0 +1,174 @@
+"""Asking a calculator that hangs, or eats memory, without losing the worker to it.
+
+Usually a calculator runs in the worker's own process, with a watchdog over every slice of rows and a limit on the process's memory: what
+exceeds either costs the process, and its chunk goes to another worker. After `remediation.lease.CRASHES` of those the chunk's calculator is
+locked away: it runs in a child process that tells each row's answer as it goes, so that the row that it hangs at is known, fails, and the
+rest goes on in a new child.
+"""
+
+import faulthandler
+import os
+import pickle
+import resource
+import select
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from django.conf import settings
+
+from transactions.calculators import (
+    CalculationFailure,
+    CalculatorUnavailable,
+    RegisteredCalculator,
+    answers_again,
+    run,
+)
+from transactions.calculators.protocol import Batch, Result
+
+_SIZE = struct.Struct(">I")
+_UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """End this process where the block takes longer, and say where it was: somebody else's code that never returns cannot be talked to.
+
+    The watchdog is a thread of the interpreter's own, which needs nothing that a hanging calculator could hold.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def limit_memory(megabytes: int) -> None:
+    """Let this process have so much more memory than it has now (10^6 octets), and raise `MemoryError` beyond."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 (a file of the kernel's, read in one go)
+        pages = int(file.read().split()[0])
+    limit = pages * resource.getpagesize() + megabytes * 1_000_000
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(
+        resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
+    )
+
+
+class InProcess:
+    """Asks the calculator here, a slice of rows at a time."""
+
+    def first(self, calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
+        """The calculator's checked answers, one a row."""
+        with ended_after(settings.AMENDS_SLICE_SECONDS):
+            return run(calculator, batch)
+
+    def again(self, calculator: RegisteredCalculator, batch: Batch, before: Sequence[Result]) -> list[bool]:
+        """Whether it answers each row as it did `before`."""
+        with ended_after(settings.AMENDS_SLICE_SECONDS):
+            return answers_again(calculator, batch, before)
+
+
+class LockedAway:
+    """Asks the calculator in child processes, a row at a time; `renew` keeps the chunk's lease meanwhile."""
+
+    def __init__(self, renew: Callable[[], None]) -> None:
+        self._renew = renew
+
+    def first(self, calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
+        """The calculator's checked answers; a row that costs its child is a `CalculationFailure` that says how."""
+        answers: list[Result] = []
+        while len(answers) < len(batch):
+            told, failure = self._ask_child(calculator, batch[len(answers) :])
+            answers += told
+            if failure is not None:
+                answers.append(failure)
+        return answers
+
+    def again(self, calculator: RegisteredCalculator, batch: Batch, before: Sequence[Result]) -> list[bool]:
+        """Whether it answers each row as it did `before`, asked in reverse."""
+        answers = self.first(calculator, batch[::-1])
+        answers.reverse()
+        return [answer == first for answer, first in zip(answers, before, strict=True)]
+
+    def _ask_child(
+        self, calculator: RegisteredCalculator, batch: Batch
+    ) -> tuple[list[Result], CalculationFailure | None]:
+        """The answers that one child told, and what the row after them did to it, if it did not get to the end."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _answer_and_exit(calculator, batch, writing)
+        os.close(writing)
+        answers: list[Result] = []
+        try:
+            while len(answers) < len(batch):
+                answer = _receive(reading, time.monotonic() + settings.AMENDS_ROW_SECONDS)
+                if answer is None:
+                    break
+                answers.append(answer)
+                self._renew()
+        except TimeoutError:
+            return answers, CalculationFailure(
+                f"The calculator did not answer within {settings.AMENDS_ROW_SECONDS:g} s."
+            )
+        finally:
+            os.close(reading)
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _UNAVAILABLE:
+            raise CalculatorUnavailable(f"{calculator} cannot answer just now.")
+        if len(answers) == len(batch):
+            return answers, None
+        return answers, CalculationFailure(_how_it_died(status))
+
+
+def _answer_and_exit(calculator: RegisteredCalculator, batch: Batch, writing: int) -> None:
+    """The child's whole life. It leaves by `os._exit`: nothing of the parent's is closed, flushed or committed by it."""
+    try:
+        limit_memory(settings.AMENDS_WORKER_MEMORY_MEGABYTES)
+        for inputs, scale in batch:
+            try:
+                (answer,) = run(calculator.without_batches(), [(inputs, scale)])
+            except MemoryError:
+                answer = CalculationFailure(
+                    f"The calculator needs more than {settings.AMENDS_WORKER_MEMORY_MEGABYTES} MB of memory."
+                )
+            data = pickle.dumps(answer)
+            os.write(writing, _SIZE.pack(len(data)) + data)
+    except CalculatorUnavailable:
+        os._exit(_UNAVAILABLE)
+    finally:
+        os._exit(0)
+
+
+def _receive(reading: int, deadline: float) -> Result | None:
+    """The next answer; None where the child has ended. Raises `TimeoutError` at the deadline (monotonic seconds)."""
+    head = _read(reading, _SIZE.size, deadline)
+    if head is None:
+        return None
+    data = _read(reading, _SIZE.unpack(head)[0], deadline)
+    # From our own child, over a pipe that nobody else has.
+    return None if data is None else pickle.loads(data)  # noqa: S301
+
+
+def _read(reading: int, size: int, deadline: float) -> bytes | None:
+    data = b""
+    while len(data) < size:
+        ready, _, _ = select.select([reading], [], [], max(deadline - time.monotonic(), 0))
+        if not ready:
+            raise TimeoutError
+        piece = os.read(reading, size - len(data))
+        if not piece:
+            return None
+        data += piece
+    return data
+
+
+def _how_it_died(status: int) -> str:
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+        return f"The calculator ended its process by {signal.Signals(os.WTERMSIG(status)).name}."
+    return "The calculator ended its process."

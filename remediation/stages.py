@@ -1,0 +1,134 @@
+"""Beginning small: a large apply moves one row, then a hundred, then one in a hundred, and then the rest, with gates in between.
+
+A stage's rows are spread over some of the plan's chunks, so that what is wrong with one kind of rows shows early. The next stage begins
+when every chunk of the last is done and its gates (`remediation.gates`) are content; otherwise the job is paused, and a person decides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+
+from audit.errors import Refused
+from audit.trail import record
+from remediation.control import complete_stop
+from remediation.doorbell import ring_after_commit
+from remediation.events import GATE_FAILED, STAGE_PASSED, GateFailed, StagePassed
+from remediation.gates import failed_gates, stage_so_far
+from remediation.models import Job, JobChunk, PlanChunk
+
+SPREAD = 10
+"""Plan chunks that a stage's rows are taken from, as long as those have enough."""
+
+
+class StagesImpossible(Refused):
+    """Stages that do not grow from one row on."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Leaves of a plan's chunk that are moved in one stage, from `first_leaf` on."""
+
+    chunk: PlanChunk
+    stage: int
+    first_leaf: int
+    leaf_count: int
+
+
+def usual_stages(rows: int) -> list[int]:
+    """Rows moved by the end of each stage: 1, 100, 1 %, all; one stage up to AMENDS_STAGES_ABOVE_ROWS rows."""
+    if rows <= settings.AMENDS_STAGES_ABOVE_ROWS:
+        return [rows]
+    return sorted({1, 100, rows // 100, rows} - {0})
+
+
+def checked_stages(stages: Sequence[int], rows: int) -> list[int]:
+    """`stages` for a plan of so many rows, ending with all of them. Raises `StagesImpossible`."""
+    if any(later <= earlier for earlier, later in zip([0, *stages], stages, strict=False)):
+        raise StagesImpossible(
+            f"Stages are rows moved by the end of each, and grow: {', '.join(map(str, stages))} do not."
+        )
+    return [*(stage for stage in stages if stage < rows), rows]
+
+
+def lay_out(chunks: Sequence[PlanChunk], stages: Sequence[int]) -> list[Part]:
+    """Every leaf of `chunks` in exactly one part, stage after stage, in the chunks' order."""
+    chunks = [chunk for chunk in chunks if chunk.proposed]
+    taken = dict.fromkeys(range(len(chunks)), 0)
+    parts: list[Part] = []
+    done = 0
+    for number, through in enumerate(stages[:-1]):
+        for index, count in _spread(chunks, taken, through - done):
+            parts.append(Part(chunks[index], number, taken[index], count))
+            taken[index] += count
+        done = through
+    last = len(stages) - 1
+    for index, chunk in enumerate(chunks):
+        rest = (chunk.proposed or 0) - taken[index]
+        if rest:
+            parts.append(Part(chunk, last, taken[index], rest))
+    return parts
+
+
+def _spread(chunks: Sequence[PlanChunk], taken: dict[int, int], rows: int) -> list[tuple[int, int]]:
+    """(chunk's index, rows): `rows` in all, evenly from `SPREAD` chunks as far as they have them, the rest from the first others."""
+    step = max(len(chunks) // SPREAD, 1)
+    chosen = list(range(0, len(chunks), step))[:SPREAD]
+    others = [index for index in range(len(chunks)) if index not in set(chosen)]
+    share = -(-rows // len(chosen))
+    found: list[tuple[int, int]] = []
+    for index in chosen + others:
+        free = (chunks[index].proposed or 0) - taken[index]
+        count = min(free, rows, share if index in chosen else rows)
+        if count:
+            found.append((index, count))
+            rows -= count
+    for index in chosen if rows else ():
+        # Smaller plans than their stages need: what is left of the chosen ones themselves.
+        already = sum(count for other, count in found if other == index)
+        count = min((chunks[index].proposed or 0) - taken[index] - already, rows)
+        if count:
+            found = [pair for pair in found if pair[0] != index] + [(index, already + count)]
+            rows -= count
+    return found
+
+
+def advance_stage(job_id: int) -> bool:
+    """Begin the job's next stage where the current one is done and its gates are content. Whether it began.
+
+    Where a gate is not content the job is paused, with the reason.
+    """
+    with transaction.atomic():
+        job = Job.objects.select_for_update().get(pk=job_id)
+        if job.status != Job.Status.RUNNING or job.stage + 1 >= len(job.stages):
+            return False
+        unfinished = (JobChunk.Status.WAITING, JobChunk.Status.LEASED, JobChunk.Status.REFUSED)
+        if job.chunks.filter(stage=job.stage, status__in=unfinished).exists():
+            return False
+        so_far = stage_so_far(job)
+        failed = failed_gates(job, so_far)
+        if failed:
+            why = " ".join(failed.values())
+            job.status, job.held_at_stage = Job.Status.PAUSING, job.stage
+            job.pause_reason = f"Stage {job.stage + 1} of {len(job.stages)}: {why}"
+            job.save(update_fields=["status", "held_at_stage", "pause_reason"])
+            record(GATE_FAILED, job, GateFailed(stage=job.stage, gates=failed), actor=None, reason=why)
+        else:
+            record(
+                STAGE_PASSED,
+                job,
+                StagePassed(
+                    stage=job.stage,
+                    rows=so_far.rows,
+                    conflicts=so_far.conflicts,
+                    quarantined=so_far.quarantined,
+                ),
+                actor=None,
+            )
+            job.stage += 1
+            job.save(update_fields=["stage"])
+            ring_after_commit(job)
+    if failed:
+        complete_stop(job)
+    return not failed
