@@ -10,7 +10,7 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help setup lock run demo test check format bench
+.PHONY: help setup lock run demo test check format bench bench-large
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,3 +49,6 @@ format: setup ## Format and mend what can be mended by itself
 
 bench: setup ## Measure preview and apply against a floor and Django's own ways (ROWS=1000000 WORKERS=2; ROWS=100000 is a quick look)
 	@$(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+bench-large: setup ## Ten million transactions beside one, two workers beside one (long; 20 GB of disk); its result is kept
+	@$(BIN)/python -m benchmarks.large $(ARGS)

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from benchmarks.databases import durability, fresh_copy, servers, settle, templa
 from benchmarks.django_ways import bulk_update, save_each  # noqa: E402
 from benchmarks.floor import SETTINGS, SQL_TEXT, FloorTimes, run_floor  # noqa: E402
 from benchmarks.product import ProductTimes, floor_chunks, run_product  # noqa: E402
+from benchmarks.revision import commit  # noqa: E402
 from benchmarks.settings import OWNER_URL  # noqa: E402
 
 SMALL = 100_000
@@ -132,7 +132,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         "machine": {
             "cpus": os.cpu_count(),
             "python": platform.python_version(),
-            "commit": _commit(),
+            "commit": commit(),
             "load": os.getloadavg(),
         },
         "floor_sql": SQL_TEXT,
@@ -172,17 +172,6 @@ def _rate(times: FloorTimes | ProductTimes) -> float:
 def _figure(name: str, value: float, wanted: float, *, at_most: bool = False) -> dict[str, Any]:
     reached = value <= wanted if at_most else value >= wanted
     return {"figure": name, "measured": value, "wanted": wanted, "at_most": at_most, "reached": reached}
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return found.stdout.strip()
 
 
 def _print(measured: dict[str, Any]) -> None:
