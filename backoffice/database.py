@@ -90,6 +90,8 @@ def _make_roles_and_database(admin_url: str, owner: DatabaseAddress, application
                         Identifier(address.role), Literal(address.password)
                     )
                 )
+        # Jobs rest while a replica is behind (remediation.throttle); who may not see how far would never rest.
+        connection.execute(SQL("GRANT pg_read_all_stats TO {}").format(Identifier(application.role)))
     with _connect(admin_url, "DATABASE_ADMIN_URL") as connection:
         connection.autocommit = (
             True  # a database is not made inside a transaction; the lock lasts as long as the connection

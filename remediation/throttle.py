@@ -43,7 +43,7 @@ def pace_of(job: Job) -> Pace:
             [job.pk, _LOOKED_AT],
         )
         last: list[tuple[int, float]] = cursor.fetchall()
-    slow = [(rows, seconds) for rows, seconds in last if seconds > target and rows > SMALLEST_CHUNK_ROWS]
+    slow = [(rows, seconds) for rows, seconds in last if seconds > target and rows >= SMALLEST_CHUNK_ROWS]
     if slow:
         rows, seconds = min(slow, key=lambda chunk: chunk[0] / chunk[1])
         fitting = max(SMALLEST_CHUNK_ROWS, int(rows * target / seconds))
