@@ -62,3 +62,6 @@ ORDER BY n;
 
 INSERT INTO transactions_currentcalculation (transaction_id, calculation_id)
 SELECT transaction_id, id FROM transactions_calculation ORDER BY transaction_id;
+
+-- The pointers were not moved by the functions that count their moves.
+SELECT amends_rebuild_counts();

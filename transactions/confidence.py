@@ -5,7 +5,7 @@ Floats are at home here and nowhere else: amounts come in as whole smallest unit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor, sqrt
+from math import ceil, floor, hypot, sqrt
 
 Z = 1.959963984540054
 """Two-sided 95% of the normal distribution."""
@@ -85,6 +85,36 @@ def sum_interval(drawn: Sequence[Weighed], *, expected: float, size: float) -> S
     heaviest = max(map(abs, expanded)) or max(scaling * abs(each.total) / each.chance for each in chancy)
     spread = max(student(differences - 1) * error, _may_be_missed(len(chancy)) * heaviest)
     return Sum(certain + round(summed), certain + floor(summed - spread), certain + ceil(summed + spread))
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A uniform sample of `looked_at` of a `population`, that another sample was drawn from."""
+
+    looked_at: int
+    population: int
+
+    def of(self, found: Sum, drawn: Sequence[Weighed], *, expected: float) -> Sum:
+        """What `sum_interval` found of the rows looked at, as the sum of the population's deltas. `drawn` and `expected` as there.
+
+        What the first sample leaves to chance is added to what the second did: the rows' second moment is estimated as their sum is, and
+        to that what such a sample may well have missed, rows as heavy as the heaviest that was drawn: where few hold most of the money, a
+        sample that missed some of them does not know how much it may vary.
+        """
+        chancy = sum(1 for each in drawn if each.chance < 1)
+        scaling = expected / chancy if chancy else 1.0
+        squares = sum(each.delta**2 * (1 if each.chance >= 1 else scaling / each.chance) for each in drawn)
+        variance = max(squares / self.looked_at - (found.estimate / self.looked_at) ** 2, 0)
+        factor = self.population / self.looked_at
+        error = self.population * sqrt((1 - 1 / factor) * variance / self.looked_at)
+        heaviest = max((abs(each.delta) for each in drawn), default=0) or max(
+            (abs(each.total) for each in drawn), default=0
+        )
+        spread = hypot(Z * error, _may_be_missed(self.looked_at) * factor * heaviest)
+        below = hypot(factor * (found.estimate - found.low), spread)
+        above = hypot(factor * (found.high - found.estimate), spread)
+        estimate = factor * found.estimate
+        return Sum(round(estimate), floor(estimate - below), ceil(estimate + above))
 
 
 def _may_be_missed(draws: int) -> float:

@@ -5,7 +5,9 @@ Money comes from a sample of its own. A few large transactions hold most of the 
 them: its intervals missed the truth up to every second time. So half of a transaction's chance to be drawn is by its size, within
 its currency and scale, and half is the same for all, since an error need not grow with size.
 
-Both are drawn in one statement, of one state of the database; a seed gives the same samples again.
+Both are drawn in one statement, of one state of the database; a seed gives the same samples again. Where more than
+`READ_WHOLE` transactions match, both are drawn from a uniform sample of `LOOKED_AT` of the window, and what that leaves to chance is
+in the intervals of the money.
 """
 
 from collections.abc import Iterator
@@ -20,13 +22,18 @@ from audit.errors import Refused
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, RegisteredCalculator, run
 from transactions.canonical import amounts_json
-from transactions.confidence import Share, Weighed, share_interval, sum_interval
-from transactions.finder import standing
+from transactions.confidence import Expansion, Share, Weighed, share_interval, sum_interval
+from transactions.finder import count
+from transactions.sampling import everything, random_sample
 from transactions.selection import Selection
 
 SAMPLE_SIZE = 1000
 LARGEST_SAMPLE = 100_000
 """A sample is held in memory; beyond this size a preview is the better question."""
+READ_WHOLE = 100_000
+"""Up to so many matching transactions, all of their totals are looked at."""
+LOOKED_AT = 50_000
+"""Beyond, the totals of so many."""
 _LEAST_PER_CURRENCY = 100
 """So many are drawn for the money of even the rarest currency, or the sample's size where that is less."""
 _BATCH = 1000
@@ -75,7 +82,8 @@ class _Drawn(NamedTuple):
     """A sampled transaction, for which of the samples, and what is known of all that share its currency and scale.
 
     `weight` is the chance it had to be drawn for money, and above 1 where it was certain and there was more to give; `draws` is
-    the sum of all weights, 0 where all were taken; `size` is the sum of the totals' absolute values.
+    the sum of all weights, 0 where all were taken; `size` is the sum of the totals' absolute values. `looked_at` of all that stand in the
+    window (`standing`) were looked at, and `population` of those match; where all were, both are None.
     """
 
     currency: str
@@ -89,6 +97,15 @@ class _Drawn(NamedTuple):
     draws: float
     size: float
     population: int
+    looked_at: int | None
+    standing: int | None
+
+    @property
+    def expansion(self) -> Expansion | None:
+        """What is to be made of those looked at, where they were not all."""
+        if self.looked_at is None or self.standing is None or self.looked_at >= self.standing:
+            return None
+        return Expansion(self.looked_at, self.standing)
 
 
 class _Recalculated(NamedTuple):
@@ -116,6 +133,8 @@ def estimate(
     seed = randbits(31) if seed is None else seed
     rows = list(_recalculated(calculator, _draw(selection, sample_size, seed)))
     population = rows[0].drawn.population if rows else 0
+    if rows and (expansion := rows[0].drawn.expansion) is not None:
+        population = round(population * expansion.population / expansion.looked_at)
     uniform = [row for row in rows if row.drawn.uniformly]
     by_size = [row for row in rows if row.drawn.by_size]
     wrong = sum(row.wrong for row in uniform)
@@ -134,18 +153,18 @@ def estimate(
 
 def _draw(selection: Selection, size: int, seed: int) -> list[_Drawn]:
     """The rows of both samples, in one pass over the matching transactions' totals. A row may be in both."""
-    condition = selection.condition()
+    if count(selection).matched <= max(READ_WHOLE, size):
+        members = everything(selection)
+    else:
+        members = random_sample(selection, size=max(LOOKED_AT, size), seed=seed)
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH member AS MATERIALIZED (
-                SELECT c.id, t.currency, t.scale, abs(c.total::float8) AS size
-                FROM {standing(selection, with_facts=True)}
-                WHERE c.release_id = ANY(%(releases)s) AND {condition.sql}
-            ), uniform AS MATERIALIZED (
+            WITH {members.sql}, uniform AS MATERIALIZED (
                 SELECT id FROM member ORDER BY hashint8extended(id, %(seed)s), id LIMIT %(sample_size)s
             ), kind AS (
-                SELECT currency, scale, count(*) AS members, sum(size) AS size, (sum(count(*)) OVER ())::bigint AS population
+                SELECT currency, scale, count(*) AS members, sum(abs(total::float8)) AS size,
+                       (sum(count(*)) OVER ())::bigint AS population
                 FROM member GROUP BY currency, scale
             ), planned AS MATERIALIZED (
                 SELECT *, greatest(
@@ -153,25 +172,25 @@ def _draw(selection: Selection, size: int, seed: int) -> list[_Drawn]:
                 )::float8 AS draws
                 FROM kind
             ), drawn AS (
-                SELECT member.id, planned.*, id IN (SELECT id FROM uniform) AS uniformly,
+                SELECT member.id, member.transaction_id, member.total, planned.*, id IN (SELECT id FROM uniform) AS uniformly,
                     -- 53 bits of a second hash, independent of the first: a number from 0 up to 1.
                     (hashint8extended(id, ~%(seed)s::bigint) & 9007199254740991)::float8 / 9007199254740992 AS lot,
                     CASE WHEN draws >= members THEN 1
-                         ELSE draws * (0.5 / members + 0.5 * coalesce(member.size / nullif(planned.size, 0), 1.0 / members))
+                         ELSE draws * (0.5 / members + 0.5 * coalesce(abs(member.total::float8) / nullif(planned.size, 0), 1.0 / members))
                     END AS weight
                 FROM member JOIN planned USING (currency, scale)
             )
-            SELECT drawn.currency, drawn.scale, c.amounts::text, c.total, t.inputs::text, uniformly, lot < weight, weight,
-                   CASE WHEN draws >= members THEN 0 ELSE draws END, drawn.size, population
-            FROM drawn
+            SELECT drawn.currency, drawn.scale, c.amounts::text, drawn.total, t.inputs::text, uniformly, lot < weight, weight,
+                   CASE WHEN draws >= members THEN 0 ELSE draws END, drawn.size, population, frame.looked_at, frame.standing
+            FROM frame CROSS JOIN drawn
             CROSS JOIN LATERAL (
-                SELECT transaction_id, amounts, total FROM transactions_calculation WHERE id = drawn.id OFFSET 0
+                SELECT amounts FROM transactions_calculation WHERE id BETWEEN drawn.id AND drawn.id ORDER BY id LIMIT 1
             ) AS c
-            CROSS JOIN LATERAL (SELECT inputs FROM transactions_transaction WHERE id = c.transaction_id OFFSET 0) AS t
+            CROSS JOIN LATERAL (SELECT inputs FROM transactions_transaction WHERE id = drawn.transaction_id OFFSET 0) AS t
             WHERE uniformly OR lot < weight
             ORDER BY drawn.id
             """,
-            condition.params
+            members.params
             | {
                 "releases": [release.pk for release in selection.releases()],
                 "seed": seed,
@@ -204,10 +223,10 @@ def _money(rows: list[_Recalculated]) -> list[MoneyEstimate]:
         kind = members[0].drawn
         # Those with a weight of 1 or more are all here, so the rest of the weights is that of the population's others.
         certain = sum(row.drawn.weight for row in members if row.drawn.weight >= 1)
-        found = sum_interval(
-            [Weighed(row.drawn.total, row.delta, min(row.drawn.weight, 1)) for row in members],
-            expected=kind.draws - certain,
-            size=kind.size,
-        )
+        weighed = [Weighed(row.drawn.total, row.delta, min(row.drawn.weight, 1)) for row in members]
+        expected = kind.draws - certain
+        found = sum_interval(weighed, expected=expected, size=kind.size)
+        if kind.expansion is not None:
+            found = kind.expansion.of(found, weighed, expected=expected)
         estimates.append(MoneyEstimate(currency, scale, found.estimate, found.low, found.high))
     return estimates

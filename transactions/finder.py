@@ -4,58 +4,33 @@ Only what a transaction stands on counts. A proposal that was never applied chan
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from secrets import randbits
 from typing import Any
 
 from django.db import connection
 
 from transactions.models import Release
-from transactions.selection import Selection
+from transactions.sampling import random_sample
+from transactions.selection import Condition, Selection
+from transactions.standing import hours_where_any_stand, standing, standing_by_hour
 
-_ALONG_THE_KEYSET = """
-    transactions_calculation c
-    CROSS JOIN LATERAL (
-        SELECT FROM transactions_currentcalculation current
-        WHERE current.transaction_id = c.transaction_id AND current.calculation_id = c.id OFFSET 0
-    ) AS standing
-"""
-_FACTS = """
-    CROSS JOIN LATERAL (
-        SELECT id, reference, store_id, currency, scale, occurred_at FROM transactions_transaction
-        WHERE id = c.transaction_id OFFSET 0
-    ) AS t
-"""
-_FROM_THE_STORES = """
-    transactions_transaction t
-    CROSS JOIN LATERAL (
-        SELECT calculation_id FROM transactions_currentcalculation WHERE transaction_id = t.id OFFSET 0
-    ) AS standing
-    CROSS JOIN LATERAL (
-        SELECT id, transaction_id, release_id, calculated_at, total FROM transactions_calculation
-        WHERE id = standing.calculation_id AND transaction_id = t.id OFFSET 0
-    ) AS c
-"""
-
-
-def standing(selection: Selection, *, with_facts: bool = False) -> str:
-    """SQL for FROM: calculations `c` that their transactions stand on and, `with_facts` or where the selection needs them, facts `t`.
-
-    Everything is looked up by primary key, from the keyset or, where stores are selected, from theirs. OFFSET 0 keeps the planner
-    from choosing otherwise. It takes the two columns of the pointer for independent, so it expects next to no match and would sort
-    all for a page of them; and an ANALYZE during the first import finds no row, whereupon joins that look free take time by the square.
-    """
-    if selection.stores:
-        return _FROM_THE_STORES
-    return _ALONG_THE_KEYSET + (_FACTS if with_facts or selection.needs_transaction else "")
+EXACT_TO = 50_000
+"""So many matching transactions are counted one by one where the rollups have no answer."""
+_SAMPLED_FOR_COUNTS = 20_000
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many transactions match: in all, by release, and by hour of calculated_at (UTC, the hour's beginning)."""
+    """How many transactions match: in all, by release, and by hour of calculated_at (UTC, the hour's beginning).
+
+    Where they are not `exact`, there are more than `EXACT_TO`, and about so many; the parts are estimates of their own.
+    """
 
     matched: int
     by_release: list[tuple[Release, int]]
     by_hour: list[tuple[datetime, int]]
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,32 +63,73 @@ class Place:
     calculation_id: int
 
 
+_Cell = tuple[int, datetime, int]
+"""A release's id, an hour, and how many transactions of that match."""
+
+
 def count(selection: Selection) -> Counts:
-    """How many transactions match, by release and by hour, exactly, in one pass. Raises `InvalidSelection`."""
+    """How many transactions match, by release and by hour. Raises `InvalidSelection`.
+
+    From the rollups, and exact, where only calculator, service, release and a window of calculated_at are asked. Where more is asked,
+    the matching rows are counted one by one; beyond `EXACT_TO` of them their number is estimated from a random sample.
+    """
     releases = {release.pk: release for release in selection.releases()}
-    condition = selection.condition()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT c.release_id, date_trunc('hour', c.calculated_at, 'UTC'), count(*)
-            FROM {standing(selection)}
-            WHERE c.release_id = ANY(%(releases)s) AND {condition.sql}
-            GROUP BY 1, 2
-            """,
-            condition.params | {"releases": list(releases)},
-        )
-        cells = cursor.fetchall()
+    if not selection.needs_transaction:
+        return _summed(releases, _cells(standing_by_hour(selection), {"releases": list(releases)}))
+    cells = _rows_by_hour(selection, list(releases))
+    if sum(rows for _, _, rows in cells) <= EXACT_TO:
+        return _summed(releases, cells)
+    return _summed(releases, _about_by_hour(selection, list(releases)), exact=False)
+
+
+def _summed(releases: dict[int, Release], cells: list[_Cell], *, exact: bool = True) -> Counts:
     # Releases without a row are left out: one may be known only as the target of a preview, which is to change no answer here.
     by_release: dict[int, int] = {}
     by_hour: dict[datetime, int] = {}
     for release_id, hour, rows in cells:
         by_release[release_id] = by_release.get(release_id, 0) + rows
         by_hour[hour] = by_hour.get(hour, 0) + rows
+    matched = sum(by_release.values())
     return Counts(
-        matched=sum(by_release.values()),
+        matched=matched if exact else max(matched, EXACT_TO + 1),
         by_release=[(releases[release_id], rows) for release_id, rows in sorted(by_release.items())],
         by_hour=sorted(by_hour.items()),
+        exact=exact,
     )
+
+
+def _cells(query: Condition, params: dict[str, Any]) -> list[_Cell]:
+    with connection.cursor() as cursor:
+        cursor.execute(query.sql, query.params | params)
+        return list(cursor.fetchall())
+
+
+def _rows_by_hour(selection: Selection, releases: list[int]) -> list[_Cell]:
+    """Of as many matching rows as are counted one by one, and one more."""
+    condition = selection.condition()
+    sql = f"""
+        SELECT release_id, hour, count(*)
+        FROM (
+            SELECT c.release_id, amends_hour(c.calculated_at) AS hour
+            FROM {standing(selection)}
+            WHERE c.release_id = ANY(%(releases)s) AND {condition.sql}
+            LIMIT {EXACT_TO + 1}
+        ) AS matching
+        GROUP BY 1, 2
+    """
+    return _cells(Condition(sql, condition.params), {"releases": releases})
+
+
+def _about_by_hour(selection: Selection, releases: list[int]) -> list[_Cell]:
+    """Estimated from how many of a random sample of the window match."""
+    sample = random_sample(selection, size=_SAMPLED_FOR_COUNTS, seed=randbits(31))
+    sql = f"""
+        WITH {sample.sql}
+        SELECT member.release_id, amends_hour(member.calculated_at), round(count(*) * max(frame.standing) / max(frame.looked_at))::bigint
+        FROM member CROSS JOIN frame
+        GROUP BY 1, 2
+    """
+    return _cells(Condition(sql, sample.params), {"releases": releases})
 
 
 def page(selection: Selection, *, after: Place | None = None, limit: int = 100) -> list[FoundTransaction]:
@@ -122,33 +138,78 @@ def page(selection: Selection, *, after: Place | None = None, limit: int = 100) 
     Where few of a release's transactions match, by store or currency, more of its keyset is walked to fill a page.
     """
     found: list[FoundTransaction] = []
-    for release in selection.releases():
+    for release_id, begin, end in _inhabited(selection, after):
         if len(found) == limit:
             break
-        if after is None or release.pk > after.release_id:
-            found += _page_of_release(selection, release.pk, None, limit - len(found))
-        elif release.pk == after.release_id:
-            found += _page_of_release(selection, release.pk, after, limit - len(found))
+        behind = after if after is not None and after.release_id == release_id else None
+        stretch = _Stretch(release_id, begin, end, behind)
+        found += _page_of_stretch(selection, stretch, limit - len(found))
     return found
 
 
-def _page_of_release(
-    selection: Selection, release_id: int, after: Place | None, limit: int
-) -> list[FoundTransaction]:
+@dataclass(frozen=True)
+class _Stretch:
+    """Hours of a release that follow each other, from `begin` up to `end`; only what is `behind` a place in it."""
+
+    release_id: int
+    begin: datetime
+    end: datetime
+    behind: Place | None
+
+
+def _inhabited(selection: Selection, after: Place | None) -> list[tuple[int, datetime, datetime]]:
+    """Where there is anything at all: release, and from when to when transactions stand on calculations of every hour.
+
+    All that a release calculated may have been corrected since, or proposed and never applied: no page is to walk through that.
+    """
+    hours = hours_where_any_stand(selection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH counted AS ({hours.sql})
+            SELECT release_id, min(hour), max(hour) + interval '1 hour'
+            FROM (
+                SELECT release_id, hour,
+                       hour - row_number() OVER (PARTITION BY release_id ORDER BY hour) * interval '1 hour' AS stretch
+                FROM counted WHERE (release_id, hour) >= (%(after_release)s, %(after_hour)s)
+            ) AS numbered
+            GROUP BY release_id, stretch
+            ORDER BY 1, 2
+            """,
+            hours.params
+            | {
+                "releases": [release.pk for release in selection.releases()],
+                "after_release": after.release_id if after else 0,
+                "after_hour": after.calculated_at - timedelta(hours=1) if after else "-infinity",
+            },
+        )
+        return list(cursor.fetchall())
+
+
+def _page_of_stretch(selection: Selection, stretch: _Stretch, limit: int) -> list[FoundTransaction]:
     """One release at a time, since the keyset gives an order only within one."""
     condition = selection.condition()
-    parameters: dict[str, Any] = condition.params | {"release": release_id, "limit": limit}
+    parameters: dict[str, Any] = condition.params | {
+        "release": stretch.release_id,
+        "begin": stretch.begin,
+        "end": stretch.end,
+        "limit": limit,
+    }
     behind = "TRUE"
-    if after is not None:
+    if stretch.behind is not None:
         behind = "(c.calculated_at, c.id) > (%(calculated_at)s, %(calculation)s)"
-        parameters |= {"calculated_at": after.calculated_at, "calculation": after.calculation_id}
+        parameters |= {
+            "calculated_at": stretch.behind.calculated_at,
+            "calculation": stretch.behind.calculation_id,
+        }
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             SELECT t.id, t.reference, s.reference, t.currency, t.scale, t.occurred_at, c.id, c.release_id, c.calculated_at, c.total
             FROM {standing(selection, with_facts=True)}
             CROSS JOIN LATERAL (SELECT reference FROM transactions_store WHERE id = t.store_id OFFSET 0) AS s
-            WHERE c.release_id = %(release)s AND {condition.sql} AND {behind}
+            WHERE c.release_id = %(release)s AND c.calculated_at >= %(begin)s AND c.calculated_at < %(end)s
+              AND {condition.sql} AND {behind}
             ORDER BY c.calculated_at, c.id
             LIMIT %(limit)s
             """,

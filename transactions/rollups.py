@@ -12,14 +12,17 @@ from django.db import connection
 COUNTS = """
     SELECT release_id, hour, sum(transactions)::bigint AS transactions
     FROM (
-        SELECT release_id, hour, transactions FROM transactions_standingcount
+        SELECT release_id, hour, transactions FROM transactions_standingcount WHERE {where}
         UNION ALL
-        SELECT release_id, hour, change FROM transactions_standingchange
+        SELECT release_id, hour, change FROM transactions_standingchange WHERE {where}
     ) AS parts
     GROUP BY release_id, hour
     HAVING sum(transactions) <> 0
 """
-"""SQL for the counts as they are: what was folded and what was not yet, in one snapshot if it is one statement."""
+"""SQL for the counts as they are: what was folded and what was not yet, of one snapshot, since it is one statement.
+
+`where` narrows it, by release_id and hour.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def recount() -> list[Difference]:
                 GROUP BY 1, 2
             )
             SELECT release_id, hour, coalesce(kept.transactions, 0), coalesce(counted.transactions, 0)
-            FROM ({COUNTS}) AS kept FULL JOIN counted USING (release_id, hour)
+            FROM ({COUNTS.format(where="TRUE")}) AS kept FULL JOIN counted USING (release_id, hour)
             WHERE kept.transactions IS DISTINCT FROM counted.transactions
             ORDER BY release_id, hour
             """

@@ -1,8 +1,11 @@
 """Intervals that claim no more than their sample shows."""
 
+import math
+import random
+
 import pytest
 
-from transactions.confidence import Sum, Weighed, share_interval, student, sum_interval
+from transactions.confidence import Expansion, Sum, Weighed, share_interval, student, sum_interval
 
 
 @pytest.mark.parametrize(
@@ -48,3 +51,33 @@ def test_an_interval_does_not_collapse_where_all_that_was_seen_is_alike() -> Non
 def test_a_sample_of_next_to_nothing_says_that_anything_may_be(drawn: list[Weighed]) -> None:
     found = sum_interval(drawn, expected=0.7, size=900.5)
     assert (found.estimate - found.low, found.high - found.estimate) == (901, 901)
+
+
+@pytest.mark.parametrize(
+    ("rate", "spread"),
+    [
+        pytest.param(0.1, 1, id="a tenth wrong"),
+        pytest.param(0.02, 2, id="few wrong, most of the money in a few orders"),
+    ],
+)
+def test_sums_of_ten_million_from_a_sample_of_50_000_are_covered_as_often_as_is_claimed(
+    rate: float, spread: float
+) -> None:
+    chance, looked_at, population, draws = random.Random(1), 50_000, 10_000_000, 1000
+    truth = population * rate * math.exp(8 + spread**2 / 2) / 100
+    covered, tries = 0, 60
+    for _ in range(tries):
+        totals = [chance.lognormvariate(8, spread) for _ in range(looked_at)]
+        size, drawn, certain = sum(totals), [], 0.0
+        for total in totals:
+            weight = draws * (0.5 / looked_at + 0.5 * total / size)
+            if chance.random() < weight:
+                delta = int(total / 100) if chance.random() < rate else 0
+                drawn.append(Weighed(int(total), delta, min(weight, 1)))
+                certain += weight if weight >= 1 else 0
+        expected = draws - certain
+        found = Expansion(looked_at, population).of(
+            sum_interval(drawn, expected=expected, size=size), drawn, expected=expected
+        )
+        covered += found.low <= truth <= found.high
+    assert covered >= tries * 0.9

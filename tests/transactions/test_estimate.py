@@ -1,6 +1,7 @@
 """Estimates from a sample: honest intervals, and the same answer for the same seed."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -75,6 +76,48 @@ def test_95_percent_intervals_cover_the_truth_in_at_least_90_percent_of_200_draw
         money += dollars.low <= correction <= dollars.high
     assert shares >= DRAWS * 0.9
     assert money >= DRAWS * 0.9
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "probe", [pytest.param(1000.0, id="by lowest hash"), pytest.param(0.0, id="by random ids")]
+)
+def test_intervals_cover_the_truth_as_often_where_not_all_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, probe: float
+) -> None:
+    monkeypatch.setattr("transactions.estimate.READ_WHOLE", SAMPLE)
+    monkeypatch.setattr("transactions.estimate.LOOKED_AT", POPULATION // 4)
+    monkeypatch.setattr("transactions.sampling._PROBE", probe)
+    share, correction = skewed_population(0.1, 1)
+    shares = money = 0
+    for seed in range(DRAWS):
+        found = estimate(Selection("fee"), "2.0.0", sample_size=SAMPLE, seed=seed)
+        assert (found.sampled, found.population, found.exact) == (SAMPLE, POPULATION, False)
+        shares += found.share_wrong.low <= share <= found.share_wrong.high
+        (dollars,) = found.money
+        money += dollars.low <= correction <= dollars.high
+    assert shares >= DRAWS * 0.9
+    assert money >= DRAWS * 0.9
+
+
+@pytest.mark.django_db
+def test_of_a_part_that_was_looked_at_the_population_that_matches_is_estimated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("transactions.estimate.READ_WHOLE", 50)
+    monkeypatch.setattr("transactions.estimate.LOOKED_AT", 100)
+    report(300)
+    report(100, currency="JPY", scale=0, first=300)
+    report(100, service="checkout", first=400)
+    populations = []
+    for seed in range(20):
+        found = estimate(
+            Selection("fee", services=("payments",), currencies=("JPY",)), "2.0.0", sample_size=20, seed=seed
+        )
+        assert [each.currency for each in found.money] == ["JPY"]
+        assert not found.exact
+        populations.append(found.population)
+    assert 80 <= sum(populations) / len(populations) <= 120
 
 
 @pytest.mark.django_db
@@ -167,7 +210,7 @@ def test_a_target_without_code_is_refused_with_those_there_are() -> None:
 
 @pytest.mark.usefixtures("committed_db")
 def test_statistics_taken_during_the_first_import_do_not_make_reading_take_time_by_the_square(
-    owner_connection: "psycopg.Connection[Any]",
+    owner_connection: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables = ("transactions_transaction", "transactions_calculation", "transactions_currentcalculation")
     for table in tables:  # or it may count again while we look
@@ -180,12 +223,18 @@ def test_statistics_taken_during_the_first_import_do_not_make_reading_take_time_
             owner_connection.execute(f"ANALYZE {table}")
         owner_connection.commit()
     with CaptureQueriesContext(connection) as asked:
-        assert count(Selection("fee")).matched == POPULATION
+        cut = Selection("fee", calculated_before=START + timedelta(minutes=30))
+        assert count(cut).matched == POPULATION
         assert count(Selection("fee", currencies=("USD",))).matched == POPULATION
         assert len(page(Selection("fee"), limit=POPULATION)) == POPULATION
         assert estimate(Selection("fee"), "2.0.0").population == POPULATION
+        monkeypatch.setattr("transactions.estimate.READ_WHOLE", SAMPLE)
+        monkeypatch.setattr("transactions.estimate.LOOKED_AT", POPULATION // 2)
+        for probe in (0.0, 1000.0):
+            monkeypatch.setattr("transactions.sampling._PROBE", probe)
+            assert estimate(Selection("fee"), "2.0.0").population == POPULATION
     looked_at = [query["sql"] for query in asked if "AS standing" in query["sql"]]
-    assert len(looked_at) == 4
+    assert len(looked_at) == 6
     for sql in looked_at:
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")

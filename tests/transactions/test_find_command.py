@@ -48,6 +48,18 @@ def test_people_read_a_count_the_releases_the_hours_and_the_estimate() -> None:
 
 
 @pytest.mark.django_db
+def test_a_number_from_a_sample_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    report(30)
+    assert asked("find", "--calculator", "fee", "--currency", "USD")["exact"] is True
+    monkeypatch.setattr("transactions.finder.EXACT_TO", 10)
+    assert asked("find", "--calculator", "fee", "--currency", "USD")["exact"] is False
+    assert asked("find", "--calculator", "fee")["exact"] is True
+    text = " ".join(told("find", "--calculator", "fee", "--currency", "USD").split())
+    assert text.startswith("About 30 transactions match.")
+    assert "from a random sample" in text
+
+
+@pytest.mark.django_db
 def test_people_are_told_that_rows_which_cannot_be_calculated_count_as_not_wrong() -> None:
     report(4)
     text = " ".join(told("find", "--calculator", "fee", "--target", "raises-on-odd").split())

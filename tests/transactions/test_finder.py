@@ -1,13 +1,19 @@
 """Counting and paging what stands on matching calculations."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed
 from tests.remediation.incident import START, recalculate, report
 from transactions.finder import FoundTransaction, count, page
+from transactions.rollups import fold_counts
 from transactions.selection import Selection
 
 PAYMENTS = Selection("fee", services=("payments",))
@@ -108,3 +114,81 @@ def test_pages_hold_what_the_count_counts_whatever_narrows_it() -> None:
         found = paged(selection, 2)
         assert [each.reference for each in found] == [f"o-{index}" for index in expected]
         assert count(selection).matched == len(expected)
+
+
+@pytest.mark.django_db
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    minutes=st.lists(st.integers(-200, 200), max_size=12),
+    window=st.tuples(st.integers(-210, 210), st.integers(1, 300)),
+    folded=st.integers(0, 12),
+)
+def test_a_count_from_the_rollups_is_that_of_the_rows_wherever_the_window_cuts(
+    minutes: list[int], window: tuple[int, int], folded: int
+) -> None:
+    with transaction.atomic():
+        report(0)
+        for index, minute in enumerate(minutes):
+            report(1, first=index, start=START + timedelta(minutes=minute) - timedelta(seconds=index))
+            if index == folded:
+                fold_counts()
+        begin = START + timedelta(minutes=window[0])
+        end = begin + timedelta(minutes=window[1])
+        for selection, expected in (
+            (Selection("fee"), minutes),
+            (
+                Selection("fee", calculated_from=begin),
+                [minute for minute in minutes if minute >= window[0]],
+            ),
+            (
+                Selection("fee", calculated_from=begin, calculated_before=end),
+                [minute for minute in minutes if window[0] <= minute < window[0] + window[1]],
+            ),
+        ):
+            counts = count(selection)
+            assert counts.matched == len(expected)
+            assert dict(counts.by_hour) == Counter(
+                START + timedelta(hours=minute // 60) for minute in expected
+            )
+            assert len(paged(selection, 3)) == len(expected)
+        transaction.set_rollback(True)
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_what_was_corrected_or_only_proposed_is_not_walked_through_for_a_page(users: UserFactory) -> None:
+    report(5)
+    plan = previewed(users("engineer"))
+    with CaptureQueriesContext(connection) as asked:
+        assert page(Selection("fee", versions=("2.0.0",))) == []
+    assert [query["sql"] for query in asked if "AS standing" in query["sql"]] == []
+    applied(approved(plan, users("approver")), users("engineer"))
+    with CaptureQueriesContext(connection) as asked:
+        assert page(Selection("fee", versions=("1.0.0",))) == []
+    assert [query["sql"] for query in asked if "AS standing" in query["sql"]] == []
+    assert len(page(Selection("fee"))) == 5
+
+
+@pytest.mark.django_db
+def test_what_the_rollups_have_no_answer_for_is_counted_up_to_a_number_and_estimated_beyond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report(400)
+    report(400, currency="JPY", scale=0, first=400)
+    report(200, service="checkout", first=800, currency="JPY", scale=0, start=START + timedelta(hours=5))
+    yen = Selection("fee", currencies=("JPY",))
+    assert (count(yen).matched, count(yen).exact) == (600, True)
+    monkeypatch.setattr("transactions.finder.EXACT_TO", 600)
+    assert (count(yen).matched, count(yen).exact) == (600, True)
+    monkeypatch.setattr("transactions.finder.EXACT_TO", 100)
+    monkeypatch.setattr("transactions.finder._SAMPLED_FOR_COUNTS", 250)
+    for _ in range(5):
+        about = count(yen)
+        assert not about.exact
+        assert 400 < about.matched < 800
+        assert [release.service for release, _ in about.by_release] == ["payments", "checkout"]
+        assert sum(rows for _, rows in about.by_hour) == about.matched
+        assert [hour for hour, _ in about.by_hour] == [START, START + timedelta(hours=5)]
+    assert (count(Selection("fee")).matched, count(Selection("fee")).exact) == (1000, True)
+    monkeypatch.setattr("transactions.finder.EXACT_TO", 599)
+    monkeypatch.setattr("transactions.finder._SAMPLED_FOR_COUNTS", 20)
+    assert all(count(yen).matched >= 600 for _ in range(5)), "more than were counted one by one"

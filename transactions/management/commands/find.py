@@ -10,7 +10,7 @@ from audit.command_line import AmendsCommand
 from transactions.calculating import calculator_for
 from transactions.command_line import add_selection_options, selection_from
 from transactions.estimate import LARGEST_SAMPLE, SAMPLE_SIZE, Estimate, estimate
-from transactions.finder import count
+from transactions.finder import EXACT_TO, count
 from transactions.money import format_amount
 
 BAR = 40
@@ -50,6 +50,7 @@ class Command(AmendsCommand):
         return {
             "selection": selection.to_criteria(),
             "matched": counts.matched,
+            "exact": counts.exact,
             "by_release": [
                 {
                     "service": release.service,
@@ -65,7 +66,12 @@ class Command(AmendsCommand):
 
     def tell(self, answer: dict[str, Any]) -> None:
         console = Console(file=cast("IO[str]", self.stdout))
-        console.print(f"[bold]{answer['matched']:,}[/bold] transactions match.")
+        about = "" if answer["exact"] else "About "
+        console.print(f"{about}[bold]{answer['matched']:,}[/bold] transactions match.")
+        if not answer["exact"]:
+            console.print(
+                f"More than {EXACT_TO:,} match by more than service, release and window, so these numbers are from a random sample."
+            )
         releases = Table("service", "calculator", "version", "transactions", box=None, pad_edge=False)
         for each in answer["by_release"]:
             releases.add_row(each["service"], each["calculator"], each["version"], f"{each['count']:,}")
