@@ -30,9 +30,9 @@ from transactions.selection import Selection
 SAMPLE_SIZE = 1000
 LARGEST_SAMPLE = 100_000
 """A sample is held in memory; beyond this size a preview is the better question."""
-READ_WHOLE = 100_000
+READ_WHOLE = 50_000
 """Up to so many matching transactions, all of their totals are looked at."""
-LOOKED_AT = 50_000
+LOOKED_AT = 25_000
 """Beyond, the totals of so many."""
 _LEAST_PER_CURRENCY = 100
 """So many are drawn for the money of even the rarest currency, or the sample's size where that is less."""

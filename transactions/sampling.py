@@ -18,6 +18,7 @@ def random_sample(selection: Selection, *, size: int, seed: int) -> Condition:
     About `size` of the transactions that stand in the selection's window are looked at (`frame.looked_at`), of all that do
     (`frame.standing`, exact). Those that match the rest of the selection too are `member`s: id, transaction_id, release_id,
     calculated_at, total of the calculation, currency and scale. The same seed in the same database gives the same sample.
+    They are looked up in the order of their ids, which is about the order that they lie in.
     """
     window = replace(
         selection, occurred_from=None, occurred_before=None, stores=(), countries=(), currencies=()
@@ -26,7 +27,7 @@ def random_sample(selection: Selection, *, size: int, seed: int) -> Condition:
     population, low, high = _known(window)
     drawn = _ids(window, size, population, low, high)
     sql = f"""
-        looked_up AS MATERIALIZED ({drawn.sql}),
+        looked_up AS MATERIALIZED ({drawn.sql} ORDER BY id),
         framed AS MATERIALIZED (
             SELECT c.* FROM looked_up
             CROSS JOIN LATERAL (
