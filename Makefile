@@ -10,10 +10,10 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help setup lock run demo test check format bench bench-large
+.PHONY: help setup lock run demo test check format bench bench-large guards
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and install the locked requirements
 	@PYTHON="$(PYTHON)" bash deploy/setup $(VENV) $(LOCKS)
@@ -52,3 +52,8 @@ bench: setup ## Measure preview and apply against a floor and Django's own ways 
 
 bench-large: setup ## Ten million transactions beside one, two workers beside one (long; 20 GB of disk); its result is kept
 	@$(BIN)/python -m benchmarks.large $(ARGS)
+
+guards: setup ## Take out each guard in turn: the fault that it is there for must go red
+	@rm -f .amends-guards.json
+	@AMENDS_GUARDS_SUMMARY=.amends-guards.json $(BIN)/python -m pytest -q tests/faults/test_guards_removed.py
+	@$(BIN)/python -m tests.faults.told .amends-guards.json
