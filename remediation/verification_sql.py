@@ -3,18 +3,8 @@
 APPLIED = """
     EXISTS (
         SELECT FROM remediation_jobchunk done
-        JOIN remediation_planchunk frozen ON frozen.id = done.plan_chunk_id
-        WHERE done.plan_chunk_id = {chunk} AND done.status = 'done' AND done.first_leaf IS NOT NULL
-          -- Rows are counted only where the chunk was split.
-          AND CASE WHEN done.leaf_count = frozen.proposed THEN TRUE ELSE (
-              SELECT count(*) BETWEEN done.first_leaf AND done.first_leaf + done.leaf_count - 1
-              FROM (
-                  SELECT FROM transactions_calculation before
-                  WHERE before.plan_chunk_id = {chunk} AND before.transaction_id < {transaction}
-                  UNION ALL
-                  SELECT FROM remediation_planmember before
-                  WHERE before.plan_chunk_id = {chunk} AND before.transaction_id < {transaction}
-              ) AS leaves_before) END
+        WHERE done.plan_chunk_id = {chunk} AND done.status = 'done'
+          AND done.last_transaction >= {transaction} AND done.first_transaction <= {transaction}
           AND NOT EXISTS (
               SELECT FROM remediation_outcome outcome
               WHERE outcome.job_id = done.job_id AND outcome.transaction_id = {transaction} AND outcome.kind = 'conflict'))

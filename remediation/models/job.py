@@ -139,11 +139,18 @@ class JobChunk(models.Model):
     plan_chunk = models.ForeignKey(PlanChunk, null=True, on_delete=models.PROTECT, related_name="job_chunks")
     first_leaf = models.PositiveIntegerField(null=True)
     leaf_count = models.PositiveIntegerField(null=True)
+    first_transaction = models.BigIntegerField(
+        null=True, help_text="The lowest transaction that it moved, once done."
+    )
+    last_transaction = models.BigIntegerField(null=True, help_text="The highest.")
     bounds = models.JSONField(null=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True, help_text="By the database's clock.")
     attempts = models.PositiveSmallIntegerField(default=0)
+    lost = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Attempts among them whose worker was lost."
+    )
     worker = models.CharField(max_length=200, blank=True)
     leased_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -166,6 +173,12 @@ class JobChunk(models.Model):
                 fields=["job", "stage", "position"],
                 condition=Q(status__in=["waiting", "leased"]),
                 name="jobchunk_unfinished",
+            ),
+            models.Index(
+                fields=["job", "finished_at"], condition=Q(status="done"), name="jobchunk_last_done"
+            ),
+            models.Index(
+                fields=["plan_chunk", "last_transaction"], condition=Q(status="done"), name="jobchunk_moved"
             ),
         ]
 

@@ -1,5 +1,6 @@
 """A plan's chunk that is applied in several parts."""
 
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -8,12 +9,13 @@ from django.contrib.auth.models import User
 
 from remediation.apply import start_apply
 from remediation.conclusion import fail_job
+from remediation.control import tune_job
 from remediation.models import Job, JobChunk, Plan
 from remediation.revert import request_revert
 from remediation.runner import work
 from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed, verified, work_until_ended
-from tests.remediation.incident import fee, report, totals
+from tests.remediation.incident import START, fee, recalculate, report, totals
 from tests.remediation.tampering import tamper
 
 pytestmark = pytest.mark.usefixtures("committed_db")
@@ -84,3 +86,22 @@ def test_a_half_is_refused_where_rows_and_leaves_were_both_changed(
     assert job.status == Job.Status.FAILED
     assert "are not the approved ones" in job.failure
     assert totals(ids) == [1010, 1011, 1012, 1013]
+
+
+def test_verifying_a_plan_that_was_applied_in_many_parts_knows_each_parts_bounds(
+    engineer: User, approver: User
+) -> None:
+    ids = report(300)
+    recalculate(ids[7], fee_percent=3, at=START - timedelta(days=1))
+    plan = approved(previewed(engineer), approver)
+    recalculate(ids[200], fee_percent=1, at=START + timedelta(days=1))
+    job = start_apply(plan, acting_user=engineer)
+    tune_job(job, acting_user=engineer, chunk_rows=7)
+    work_until_ended(job)
+    done = job.chunks.filter(status="done").order_by("first_leaf")
+    assert [bounds for chunk in done for bounds in (chunk.first_transaction, chunk.last_transaction)] == [
+        bound for start in range(0, 300, 7) for bound in (ids[start], ids[start : start + 7][-1])
+    ]
+    (sums,) = verified(plan.case, engineer)["plans"]
+    assert (sums["applied"]["rows"], sums["conflicts"]["rows"], sums["left"]["rows"]) == (299, 1, 0)
+    assert verified(plan.case, engineer)["problems"] == []
