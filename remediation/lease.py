@@ -22,7 +22,7 @@ from remediation.models import Job, JobChunk, Outcome
 from remediation.throttle import lag_told, pace_of, tell
 
 MOST_ATTEMPTS = 6
-"""Attempts at a chunk before the job is given up, those included whose worker was lost."""
+"""Attempts at a chunk that failed, or that cost their worker, before the job is given up."""
 CRASHES = 3
 """Lost workers after which a chunk is thought to be to blame: it is split, or its calculator locked away (`remediation.isolation`)."""
 
@@ -46,6 +46,8 @@ class Lease:
     chunk_id: int
     token: UUID
     attempts: int
+    lost: int
+    """Attempts before this one whose worker was lost."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def split_chunk(chunk_id: int, kept: int) -> JobChunk:
         first_leaf=chunk.first_leaf + kept,
         leaf_count=rest,
         attempts=chunk.attempts,
+        lost=chunk.lost,
         failure=chunk.failure,
     )
 
@@ -154,7 +157,7 @@ def _take(job_id: int, chunk_id: int, worker: str) -> Lease:
             UPDATE remediation_jobchunk
             SET status = 'leased', token = %(token)s, worker = %(worker)s, attempts = attempts + 1,
                 leased_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
-            WHERE id = %(chunk)s RETURNING attempts
+            WHERE id = %(chunk)s RETURNING attempts, lost
             """,
             {
                 "token": token,
@@ -163,7 +166,7 @@ def _take(job_id: int, chunk_id: int, worker: str) -> Lease:
                 "chunk": chunk_id,
             },
         )
-        return Lease(job_id, chunk_id, token, cursor.fetchone()[0])
+        return Lease(job_id, chunk_id, token, *cursor.fetchone())
 
 
 def renew(lease: Lease) -> None:
@@ -192,7 +195,7 @@ def finish(lease: Lease, result: dict[str, object]) -> None:
 def give_back(lease: Lease, failure: str, *, counts: bool = True) -> bool:
     """Let the chunk wait for another attempt. False where it was not the caller's any more, or is done.
 
-    An attempt that only met somebody else's lock does not count (`counts`): it says nothing about the chunk.
+    An attempt that only met somebody else's lock, or a pause, does not count (`counts`): it says nothing about the chunk.
     """
     return bool(
         JobChunk.objects.filter(pk=lease.chunk_id, status=JobChunk.Status.LEASED, token=lease.token).update(
@@ -230,7 +233,7 @@ def recover_expired_leases() -> int:
             JobChunk.objects.select_for_update(skip_locked=True, of=("self",))
             .select_related("job")
             .filter(status=JobChunk.Status.LEASED, lease_until__lt=DatabaseClock())
-            .order_by("id")
+            .order_by("job_id", "id")  # One order of jobs for all who split chunks of several.
         )
         for chunk in expired:
             _take_back(chunk)
@@ -241,18 +244,19 @@ def _take_back(chunk: JobChunk) -> None:
     worker = chunk.worker
     chunk.status, chunk.token, chunk.lease_until = JobChunk.Status.WAITING, None, None
     chunk.failure = f"Worker {worker} was lost."
+    chunk.lost += 1
     moves = chunk.leaf_count is not None
-    if not moves and chunk.attempts >= MOST_ATTEMPTS:
+    if not moves and chunk.lost >= MOST_ATTEMPTS:
         chunk.status = JobChunk.Status.REFUSED
         chunk.failure = f"Given up after {chunk.attempts} attempts. At the last one worker {worker} was lost."
-    chunk.save(update_fields=["status", "token", "lease_until", "failure"])
+    chunk.save(update_fields=["status", "token", "lease_until", "failure", "lost"])
     record(
         LEASE_RECLAIMED,
         chunk,
         LeaseReclaimed(job=chunk.job_id, worker=worker, attempts=chunk.attempts),
         actor=None,
     )
-    if moves and chunk.attempts >= CRASHES:
+    if moves and chunk.lost >= CRASHES and not chunk.job.ended:
         isolate(chunk)
 
 
@@ -280,7 +284,7 @@ def _quarantine(chunk: JobChunk) -> None:
             [chunk.plan_chunk_id, chunk.first_leaf],
         )
         (transaction_id,) = cursor.fetchone()
-    reason = f"{chunk.attempts} workers were lost while it was moved. {chunk.failure}"
+    reason = f"{chunk.lost} workers were lost while it was moved. {chunk.failure}"
     Outcome.objects.create(
         job_id=chunk.job_id,
         plan_chunk_id=chunk.plan_chunk_id,

@@ -76,11 +76,18 @@ def work(job_id: int, *, worker: str, heed: Callable[[], bool] = lambda: True) -
 
 
 def _rest_after_chunk(job_id: int) -> None:
-    milliseconds = Job.objects.values_list("pause_milliseconds", flat=True).get(pk=job_id)
+    """Sleep for as long as the job asks for just now; a job that was stopped asks for nothing."""
     rested = time.monotonic()
-    while milliseconds and (left := milliseconds / 1000 - (time.monotonic() - rested)) > 0:
+    while milliseconds := _rest_asked_for(job_id):
+        left = milliseconds / 1000 - (time.monotonic() - rested)
+        if left <= 0:
+            return
         time.sleep(min(left, LONGEST_SLEEP_SECONDS))
-        milliseconds = Job.objects.values_list("pause_milliseconds", flat=True).get(pk=job_id)
+
+
+def _rest_asked_for(job_id: int) -> int | None:
+    running = Job.objects.filter(pk=job_id, status=Job.Status.RUNNING)
+    return running.values_list("pause_milliseconds", flat=True).first()
 
 
 def _attempt(lease: Lease) -> bool:
@@ -92,7 +99,7 @@ def _attempt(lease: Lease) -> bool:
         WORK_OF[chunk.job.kind](lease, chunk)
     except (LeaseLost, JobNotRunning) as lost:
         log.info("chunk.dropped", why=str(lost))
-        give_back(lease, str(lost))
+        give_back(lease, str(lost), counts=False)
         return False
     except DatabaseError as error:
         return _database_failed(lease, error, log)
@@ -117,7 +124,7 @@ def _database_failed(lease: Lease, error: DatabaseError, log: Any) -> bool:
         return True
     if state in (JOB_NOT_RUNNING, LEASE_LOST):
         log.info("chunk.dropped", why=reason)
-        give_back(lease, reason)
+        give_back(lease, reason, counts=False)
     elif state in (NOT_APPROVED, NOT_AS_PREVIEWED):
         log.error("chunk.refused", why=reason)
         refuse(lease, f"Refused: {reason}.")
@@ -133,10 +140,11 @@ def _database_failed(lease: Lease, error: DatabaseError, log: Any) -> bool:
 
 
 def _try_again_or_refuse(lease: Lease, failure: str) -> None:
-    if lease.attempts < MOST_ATTEMPTS:
+    failed = lease.attempts - lease.lost
+    if failed < MOST_ATTEMPTS:
         give_back(lease, failure)
     else:
-        refuse(lease, f"Given up after {lease.attempts} attempts. The last one: {failure}")
+        refuse(lease, f"Given up after {failed} attempts. The last one: {failure}")
 
 
 def _preview(lease: Lease, chunk: JobChunk) -> None:
@@ -193,7 +201,7 @@ def _verify(lease: Lease, chunk: JobChunk) -> None:
 
 def _asking(lease: Lease, renew: Callable[[], None]) -> Asking:
     """In this process, until that cost several workers: then in processes of the calculator's own."""
-    return LockedAway(renew) if lease.attempts > CRASHES else InProcess()
+    return LockedAway(renew) if lease.attempts > CRASHES else InProcess(renew)
 
 
 WORK_OF: dict[str, Callable[[Lease, JobChunk], None]] = {

@@ -5,10 +5,11 @@ import pytest
 
 from audit.models import AuditEntry
 from remediation.apply import start_apply
+from remediation.control import cancel_job, pause_job, resume_job
 from remediation.lease import CRASHES, MOST_ATTEMPTS, Lease, lease_chunk, recover_expired_leases
 from remediation.models import Job, JobChunk, Outcome, Plan
 from remediation.preview import request_preview
-from remediation.runner import work
+from remediation.runner import _attempt, _try_again_or_refuse, work
 from tests.conftest import UserFactory
 from tests.remediation.driving import approved, opened, previewed, verified, work_until_ended
 from tests.remediation.incident import fee, report, totals
@@ -57,6 +58,66 @@ def test_a_row_that_costs_every_worker_its_life_is_quarantined_and_the_rest_goes
         "left": 0,
     }
     assert sums["failed"]["money"] == {"USD:2": fee(1000, 2) - 1010}
+
+
+def test_pauses_are_no_reason_to_quarantine_a_row(users: UserFactory) -> None:
+    report(1)
+    engineer = users("engineer")
+    job = start_apply(approved(previewed(engineer), users("approver")), acting_user=engineer)
+    for _ in range(CRASHES):
+        lease = lease_chunk(job.pk, worker="held up")
+        assert isinstance(lease, Lease)
+        pause_job(job, acting_user=engineer)
+        assert not _attempt(lease)
+        resume_job(job, acting_user=engineer)
+    lose_a_worker(job)
+    assert job.chunks.values_list("status", "attempts", "lost").get() == ("waiting", 1, 1)
+    work_until_ended(job)
+    assert not Outcome.objects.exists()
+
+
+def test_failures_that_cost_no_worker_are_no_reason_to_quarantine_a_row(users: UserFactory) -> None:
+    report(1)
+    job = start_apply(
+        approved(previewed(users("engineer")), users("approver")), acting_user=users("engineer")
+    )
+    for _ in range(CRASHES):
+        lease = lease_chunk(job.pk, worker="unlucky")
+        assert isinstance(lease, Lease)
+        _try_again_or_refuse(lease, "The server closed the connection unexpectedly.")
+    lose_a_worker(job)
+    assert job.chunks.get().status == JobChunk.Status.WAITING
+
+
+def test_what_is_left_of_a_chunk_that_was_halved_often_survives_a_hiccup(users: UserFactory) -> None:
+    ids = report(64)
+    job = start_apply(
+        approved(previewed(users("engineer")), users("approver")), acting_user=users("engineer")
+    )
+    for _ in range(MOST_ATTEMPTS):
+        lose_a_worker(job)
+    lease = lease_chunk(job.pk, worker="unlucky")
+    assert isinstance(lease, Lease)
+    assert lease.attempts > MOST_ATTEMPTS
+    _try_again_or_refuse(lease, "The server closed the connection unexpectedly.")
+    work_until_ended(job)
+    assert job.status == Job.Status.FINISHED, job.failure
+    assert totals(ids) == [fee(1000 + i, 2) for i in range(64)]
+
+
+def test_a_cancelled_jobs_lost_chunk_is_neither_split_nor_quarantined(users: UserFactory) -> None:
+    report(1)
+    engineer = users("engineer")
+    job = start_apply(approved(previewed(engineer), users("approver")), acting_user=engineer)
+    for _ in range(CRASHES - 1):
+        lose_a_worker(job)
+    lease = lease_chunk(job.pk, worker="doomed")
+    assert isinstance(lease, Lease)
+    cancel_job(job, acting_user=engineer, reason="Enough.")
+    JobChunk.objects.filter(pk=lease.chunk_id).update(lease_until="2026-01-01T00:00:00Z")
+    assert recover_expired_leases() == 1
+    assert job.chunks.get().status == JobChunk.Status.WAITING
+    assert not Outcome.objects.exists()
 
 
 def test_a_preview_that_costs_every_worker_its_life_gives_the_job_up(users: UserFactory) -> None:
