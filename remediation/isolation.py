@@ -30,6 +30,8 @@ from transactions.calculators import (
 from transactions.calculators.protocol import Batch, Result
 
 _SIZE = struct.Struct(">I")
+_LONGEST_WAIT_SECONDS = 1.0
+"""Between two looks at the lease, while a row is waited for."""
 _UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h
 
 
@@ -58,7 +60,10 @@ def limit_memory(megabytes: int) -> None:
 
 
 class InProcess:
-    """Asks the calculator here, a slice of rows at a time."""
+    """Asks the calculator here, a slice of rows at a time; `renew` keeps the chunk's lease in between."""
+
+    def __init__(self, renew: Callable[[], None]) -> None:
+        self._renew = renew
 
     def first(self, calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
         """The calculator's checked answers, one a row."""
@@ -67,6 +72,7 @@ class InProcess:
 
     def again(self, calculator: RegisteredCalculator, batch: Batch, before: Sequence[Result]) -> list[bool]:
         """Whether it answers each row as it did `before`."""
+        self._renew()
         with ended_after(settings.AMENDS_SLICE_SECONDS):
             return answers_again(calculator, batch, before)
 
@@ -106,11 +112,10 @@ class LockedAway:
         answers: list[Result] = []
         try:
             while len(answers) < len(batch):
-                answer = _receive(reading, time.monotonic() + settings.AMENDS_ROW_SECONDS)
+                answer = _receive(reading, time.monotonic() + settings.AMENDS_ROW_SECONDS, self._renew)
                 if answer is None:
                     break
                 answers.append(answer)
-                self._renew()
         except TimeoutError:
             return answers, CalculationFailure(
                 f"The calculator did not answer within {settings.AMENDS_ROW_SECONDS:g} s."
@@ -130,7 +135,10 @@ def _answer_and_exit(calculator: RegisteredCalculator, batch: Batch, writing: in
     """The child's whole life. It leaves by `os._exit`: nothing of the parent's is closed, flushed or committed by it."""
     try:
         limit_memory(settings.AMENDS_WORKER_MEMORY_MEGABYTES)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         for inputs, scale in batch:
+            # The parent is earlier. A parent that was killed is not: nobody else would end a calculator that hangs.
+            signal.setitimer(signal.ITIMER_REAL, 2 * settings.AMENDS_ROW_SECONDS + 1)
             try:
                 (answer,) = run(calculator.without_batches(), [(inputs, scale)])
             except MemoryError:
@@ -145,22 +153,26 @@ def _answer_and_exit(calculator: RegisteredCalculator, batch: Batch, writing: in
         os._exit(0)
 
 
-def _receive(reading: int, deadline: float) -> Result | None:
+def _receive(reading: int, deadline: float, renew: Callable[[], None]) -> Result | None:
     """The next answer; None where the child has ended. Raises `TimeoutError` at the deadline (monotonic seconds)."""
-    head = _read(reading, _SIZE.size, deadline)
+    head = _read(reading, _SIZE.size, deadline, renew)
     if head is None:
         return None
-    data = _read(reading, _SIZE.unpack(head)[0], deadline)
+    data = _read(reading, _SIZE.unpack(head)[0], deadline, renew)
     # From our own child, over a pipe that nobody else has.
     return None if data is None else pickle.loads(data)  # noqa: S301
 
 
-def _read(reading: int, size: int, deadline: float) -> bytes | None:
+def _read(reading: int, size: int, deadline: float, renew: Callable[[], None]) -> bytes | None:
     data = b""
     while len(data) < size:
-        ready, _, _ = select.select([reading], [], [], max(deadline - time.monotonic(), 0))
+        left = max(deadline - time.monotonic(), 0)
+        ready, _, _ = select.select([reading], [], [], min(left, _LONGEST_WAIT_SECONDS))
+        renew()
         if not ready:
-            raise TimeoutError
+            if left <= _LONGEST_WAIT_SECONDS:
+                raise TimeoutError
+            continue
         piece = os.read(reading, size - len(data))
         if not piece:
             return None

@@ -1,17 +1,23 @@
 """A calculator that hangs, dies or eats memory costs its row, and nothing else."""
 
+import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remediation.isolation import InProcess, LockedAway
 from remediation.lease import CRASHES
 from remediation.models import JobChunk, Outcome, Plan
 from remediation.preview import request_preview
 from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, opened, work_until_ended
 from tests.remediation.incident import fee, report, totals
+from transactions.calculating import calculator_for
+from transactions.calculators import CalculationFailure
 
 
 @pytest.mark.usefixtures("committed_db")
@@ -26,7 +32,7 @@ from tests.remediation.incident import fee, report, totals
 def test_after_three_lost_workers_the_row_to_blame_fails_and_the_others_are_proposed(
     users: UserFactory, settings: Any, target: str, reason: str
 ) -> None:
-    settings.AMENDS_ROW_SECONDS = 0.5
+    settings.AMENDS_ROW_SECONDS = 0.5 if target.startswith("hangs") else 30.0
     settings.AMENDS_WORKER_MEMORY_MEGABYTES = 300
     ids = report(4)
     engineer, approver = users("engineer"), users("approver")
@@ -48,3 +54,58 @@ def test_a_process_that_computes_longer_than_it_may_is_ended_and_says_where_it_w
     done = subprocess.run([sys.executable, "-c", hanging], capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert 'File "<string>", line' in done.stderr
+
+
+def test_the_lease_is_kept_while_row_after_row_hangs(settings: Any) -> None:
+    settings.AMENDS_ROW_SECONDS = 0.2
+    looks: list[float] = []
+    calculator = calculator_for("fee", "hangs-on-1001")
+    answers = LockedAway(lambda: looks.append(time.monotonic())).first(
+        calculator, [({"net": "10.01"}, 2)] * 3
+    )
+    assert answers == [CalculationFailure("The calculator did not answer within 0.2 s.")] * 3
+    assert len(looks) >= 3
+
+
+def test_the_lease_is_kept_between_asking_and_asking_again() -> None:
+    looks: list[float] = []
+    asking = InProcess(lambda: looks.append(time.monotonic()))
+    batch = [({"net": "10.01"}, 2)]
+    asking.again(calculator_for("fee", "2.0.0"), batch, asking.first(calculator_for("fee", "2.0.0"), batch))
+    assert len(looks) == 1
+
+
+def test_a_calculator_that_hangs_outlives_the_killed_worker_that_locked_it_away_by_no_more_than_seconds() -> (
+    None
+):
+    locking = (
+        "import os, sys, django; django.setup()\n"
+        "from django.conf import settings; settings.AMENDS_ROW_SECONDS = 1.0\n"
+        "from remediation.isolation import LockedAway; from transactions.calculating import calculator_for\n"
+        "os.fork_and_tell = os.fork\n"
+        "def fork():\n"
+        "    child = os.fork_and_tell()\n"
+        "    if child: print(child, flush=True)\n"
+        "    return child\n"
+        "os.fork = fork\n"
+        "LockedAway(lambda: None).first(calculator_for('fee', 'hangs-on-1001'), [({'net': '10.01'}, 2)])\n"
+    )
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    with subprocess.Popen(
+        [sys.executable, "-c", locking], stdout=subprocess.PIPE, text=True, env=environment
+    ) as worker:
+        assert worker.stdout is not None
+        child = int(worker.stdout.readline())
+        worker.kill()
+    deadline = time.monotonic() + 20
+    while _runs(child):
+        assert time.monotonic() < deadline, "The calculator runs on though nobody waits for it."
+        time.sleep(0.1)
+
+
+def _runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
