@@ -8,6 +8,7 @@ does the second for askers who died in between (`complete_stops`). Neither step 
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
 
@@ -29,8 +30,10 @@ from remediation.events import (
     JobTuned,
 )
 from remediation.lease import DatabaseClock
-from remediation.locks import seize_job_firmly
+from remediation.locks import JobDoesNotStop, seize_job_firmly
 from remediation.models import Job, Plan
+
+logger = structlog.get_logger(__name__)
 
 S = Job.Status
 PERMISSION = "remediation.control_job"
@@ -49,7 +52,7 @@ class ReasonMissing(Refused):
 
 
 class LimitImpossible(Refused):
-    """A limit is not a whole number from its smallest on."""
+    """A limit is not a whole number between its smallest and its largest."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,13 @@ class _Keep:
 
 
 KEEP = _Keep()
-LIMITS = {"workers": 1, "chunk_rows": 1, "pause_milliseconds": 0, "rows_per_second": 1}
-"""What can be tuned, and the smallest value of each."""
+LIMITS = {
+    "workers": range(1, 2**15),
+    "chunk_rows": range(1, 2**31),
+    "pause_milliseconds": range(2**31),
+    "rows_per_second": range(1, 2**31),
+}
+"""What can be tuned, and what values of each can be stored."""
 
 
 def pause_job(job: Job, *, acting_user: User, reason: str = "") -> Job:
@@ -149,9 +157,10 @@ def tune_job(
     }
     changes: dict[str, int | None] = {name: value for name, value in asked.items() if value is not KEEP}
     for name, value in changes.items():
-        if value is not None and (type(value) is not int or not LIMITS[name] <= value < 2**31):
+        if value is not None and (type(value) is not int or value not in LIMITS[name]):
+            least, most = LIMITS[name][0], LIMITS[name][-1]
             raise LimitImpossible(
-                f"{name} is {value!r}: give a whole number from {LIMITS[name]} on, or none."
+                f"{name} is {value!r}: give a whole number from {least} to {most}, or none."
             )
     with transaction.atomic():
         job = _locked(job)
@@ -191,9 +200,17 @@ def complete_stop(job: Job) -> Job:
 
 
 def complete_stops() -> int:
-    """Complete what askers began who are gone. How many jobs stand still now; for the supervisor, again and again."""
-    stopping = Job.objects.filter(status__in=(S.PAUSING, S.CANCELLING)).order_by("pk")
-    return sum(complete_stop(job).status in (S.PAUSED, S.CANCELLED) for job in stopping)
+    """Complete what askers began who are gone. How many jobs stand still now; for the supervisor, again and again.
+
+    One that does not stop is left for the next time, and holds up no other.
+    """
+    stopped = 0
+    for job in Job.objects.filter(status__in=(S.PAUSING, S.CANCELLING)).order_by("pk"):
+        try:
+            stopped += complete_stop(job).status in (S.PAUSED, S.CANCELLED)
+        except JobDoesNotStop as error:
+            logger.error("job.does_not_stop", job=job.pk, why=str(error))
+    return stopped
 
 
 def _end_plan(job: Job) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -158,6 +159,41 @@ def test_the_supervisor_completes_what_an_asker_who_died_began(job: Job) -> None
     assert complete_stops() == 0
 
 
+def test_a_job_that_does_not_stop_holds_up_no_other_stop(
+    job: Job, engineer: User, monkeypatch: pytest.MonkeyPatch, owner_connection: Any
+) -> None:
+    monkeypatch.setattr("remediation.locks.PATIENCE_SECONDS", 1)
+    monkeypatch.setattr("remediation.locks._end_connections_that_hold", lambda job_id: None)
+    other = start_verify(opened(engineer, target="3.0.0"), acting_user=engineer)
+    Job.objects.filter(pk__in=(job.pk, other.pk)).update(status=Job.Status.PAUSING)
+    owner_connection.execute("SELECT pg_advisory_lock_shared(7101, %s)", [job.pk])
+    assert complete_stops() == 1
+    assert dict(Job.objects.filter(pk__in=(job.pk, other.pk)).values_list("pk", "status")) == {
+        job.pk: Job.Status.PAUSING,
+        other.pk: Job.Status.PAUSED,
+    }
+
+
+def test_a_worker_that_rests_between_chunks_leaves_once_its_job_is_cancelled(
+    job: Job, engineer: User
+) -> None:
+    tune_job(job, acting_user=engineer, pause_milliseconds=600_000)
+
+    def work_and_rest() -> None:
+        try:
+            work(job.pk, worker="resting")
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=work_and_rest, daemon=True)
+    worker.start()
+    while not job.chunks.filter(status="done").exists():
+        time.sleep(0.05)
+    cancel_job(job, acting_user=engineer, reason="The tax office was wrong.")
+    worker.join(20)
+    assert not worker.is_alive()
+
+
 def test_a_cancelled_apply_stops_its_plan_and_what_it_did_can_be_taken_back(
     job: Job, engineer: User, approver: User
 ) -> None:
@@ -231,7 +267,9 @@ def test_steering_needs_the_permission_a_reason_and_a_job_that_is_not_over(
     assert events(job) == ["plan.apply_started"]
 
 
-@pytest.mark.parametrize("limit", [{"workers": 0}, {"chunk_rows": -1}, {"rows_per_second": 2**31}])
+@pytest.mark.parametrize(
+    "limit", [{"workers": 0}, {"workers": 2**15}, {"chunk_rows": -1}, {"rows_per_second": 2**31}]
+)
 def test_an_impossible_limit_is_refused_by_name(job: Job, engineer: User, limit: dict[str, int]) -> None:
     (name,) = limit
     with pytest.raises(LimitImpossible, match=name):
@@ -282,11 +320,36 @@ def test_raw_sql_of_the_application_neither_finishes_a_chunk_nor_rewrites_one(
 ) -> None:
     lease = lease_chunk(job.pk, worker="a")
     assert isinstance(lease, Lease)
+    chunk = job.chunks.get(pk=lease.chunk_id)
     with pytest.raises(DatabaseError, match="finished by moving"), transaction.atomic():
         JobChunk.objects.filter(pk=lease.chunk_id).update(status="done", lease_until=None)
+    forged = {
+        "job": job,
+        "position": 9,
+        "plan_chunk": chunk.plan_chunk,
+        "first_leaf": 1,
+        "leaf_count": 1,
+    }
+    with pytest.raises(DatabaseError, match="begins waiting"), transaction.atomic():
+        JobChunk.objects.create(**forged, status="done", result={"applied": 1, "conflicts": 0, "money": {}})
     JobChunk.objects.filter(pk=lease.chunk_id).update(status="waiting", lease_until=None, token=None)
     work_until_ended(job)
     with pytest.raises(DatabaseError, match="cannot be rewritten"), transaction.atomic():
         JobChunk.objects.filter(pk=lease.chunk_id).update(status="waiting")
     with pytest.raises(DatabaseError, match="cannot be rewritten"), transaction.atomic():
         Job.objects.filter(pk=job.pk).update(stage=0, stages=[1, 2])
+    with pytest.raises(DatabaseError, match="gets no more chunks"), transaction.atomic():
+        JobChunk.objects.create(**forged)
+
+
+def test_a_worker_that_knows_no_stages_does_not_jump_a_gate(engineer: User, approver: User) -> None:
+    ids = report(4)
+    job = start_apply(approved(previewed(engineer), approver), acting_user=engineer, stages=[1])
+    later = job.chunks.get(stage=1)
+    token = uuid4()
+    JobChunk.objects.filter(pk=later.pk).update(
+        status="leased", token=token, lease_until="2099-01-01T00:00:00Z"
+    )
+    with pytest.raises(DatabaseError, match="is at stage 0, not at 1"), connection.cursor() as cursor:
+        cursor.execute("SELECT amends_apply_chunk(%s, %s, '')", [later.pk, token])
+    assert totals(ids) == [1010, 1011, 1012, 1013]
