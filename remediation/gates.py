@@ -7,10 +7,13 @@ should not go on, or nothing.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from remediation.models import Job
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,21 @@ def register_gate(name: str, gate: Gate) -> None:
 
 
 def failed_gates(job: Job, so_far: SoFar) -> dict[str, str]:
-    """Gate's name → why the job should not go on, for those that are not content."""
-    found = {name: gate(job, so_far) for name, gate in _gates.items()}
+    """Gate's name → why the job should not go on, for those that are not content, or could not be asked."""
+    found = {name: _asked(name, gate, job, so_far) for name, gate in _gates.items()}
     return {name: why for name, why in found.items() if why}
+
+
+def _asked(name: str, gate: Gate, job: Job, so_far: SoFar) -> str | None:
+    try:
+        with transaction.atomic():
+            return gate(job, so_far)
+    except OperationalError:
+        raise  # The database's own trouble: the next worker asks again.
+    except Exception as error:
+        # Another app's code. Without an answer the job would be asked for again and again, and nobody would know why it stands still.
+        logger.exception("job.gate_broken", job=job.pk, gate=name)
+        return f"The gate “{name}” could not be asked ({type(error).__name__}: {error})."
 
 
 def stage_so_far(job: Job) -> SoFar:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -160,3 +161,24 @@ def test_a_gate_of_another_app_is_asked_after_every_stage(
     assert job.pause_reason == "Stage 2 of 3: Complaints are coming in."
     with pytest.raises(gates.GateAlreadyRegistered):
         register_gate("complaints", lambda job, so_far: None)
+
+
+@committed
+def test_a_gate_that_breaks_holds_the_job_and_says_so(
+    engineer: User, approver: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "_gates", dict(gates._gates))
+
+    def broken(_: Job, __: SoFar) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT complaints FROM nowhere")
+
+    register_gate("complaints", broken)
+    _, _, job = begun(4, [1], engineer, approver)
+    work(job.pk, worker="test")
+    job.refresh_from_db()
+    assert (job.status, job.held_at_stage) == (Job.Status.PAUSED, 0)
+    assert "The gate “complaints” could not be asked (ProgrammingError: " in job.pause_reason
+    work_until_ended(resume_job(job, acting_user=engineer, reason="Nobody complains."))
+    job.refresh_from_db()
+    assert job.status == Job.Status.FINISHED
