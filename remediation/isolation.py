@@ -16,7 +16,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from django.conf import settings
 
@@ -27,7 +27,8 @@ from transactions.calculators import (
     answers_again,
     run,
 )
-from transactions.calculators.protocol import Batch, Result
+from transactions.calculators.protocol import Batch, Inputs, Result
+from transactions.calculators.remote import RemoteCalculator
 
 _SIZE = struct.Struct(">I")
 _LONGEST_WAIT_SECONDS = 1.0
@@ -59,6 +60,15 @@ def limit_memory(megabytes: int) -> None:
     )
 
 
+def _is_elsewhere(calculator: RegisteredCalculator) -> bool:
+    """Whether it is asked over HTTP: it can take no process with it, keeps its own time, and tells an outage from a row that fails."""
+    return isinstance(getattr(calculator.calculate, "__self__", None), RemoteCalculator)
+
+
+def _watched(calculator: RegisteredCalculator) -> AbstractContextManager[None]:
+    return nullcontext() if _is_elsewhere(calculator) else ended_after(settings.AMENDS_SLICE_SECONDS)
+
+
 class InProcess:
     """Asks the calculator here, a slice of rows at a time; `renew` keeps the chunk's lease in between."""
 
@@ -67,13 +77,13 @@ class InProcess:
 
     def first(self, calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
         """The calculator's checked answers, one a row."""
-        with ended_after(settings.AMENDS_SLICE_SECONDS):
+        with _watched(calculator):
             return run(calculator, batch)
 
     def again(self, calculator: RegisteredCalculator, batch: Batch, before: Sequence[Result]) -> list[bool]:
         """Whether it answers each row as it did `before`."""
         self._renew()
-        with ended_after(settings.AMENDS_SLICE_SECONDS):
+        with _watched(calculator):
             return answers_again(calculator, batch, before)
 
 
@@ -85,6 +95,8 @@ class LockedAway:
 
     def first(self, calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
         """The calculator's checked answers; a row that costs its child is a `CalculationFailure` that says how."""
+        if _is_elsewhere(calculator):
+            return [self._ask_elsewhere(calculator, row) for row in batch]
         answers: list[Result] = []
         while len(answers) < len(batch):
             told, failure = self._ask_child(calculator, batch[len(answers) :])
@@ -98,6 +110,11 @@ class LockedAway:
         answers = self.first(calculator, batch[::-1])
         answers.reverse()
         return [answer == first for answer, first in zip(answers, before, strict=True)]
+
+    def _ask_elsewhere(self, calculator: RegisteredCalculator, row: tuple[Inputs, int]) -> Result:
+        self._renew()
+        (answer,) = run(calculator.without_batches(), [row])
+        return answer
 
     def _ask_child(
         self, calculator: RegisteredCalculator, batch: Batch

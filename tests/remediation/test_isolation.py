@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, opened, work_until_ended
 from tests.remediation.incident import fee, report, totals
 from transactions.calculating import calculator_for
-from transactions.calculators import CalculationFailure
+from transactions.calculators import CalculationFailure, CalculatorUnavailable, RegisteredCalculator
+from transactions.calculators.remote import RemoteCalculator
 
 
 @pytest.mark.usefixtures("committed_db")
@@ -109,3 +112,35 @@ def _runs(process: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+class _NeverAnswers(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        time.sleep(3)
+
+
+def test_a_calculator_elsewhere_that_hangs_is_an_outage_and_fails_no_row(settings: Any) -> None:
+    settings.AMENDS_ROW_SECONDS = settings.AMENDS_SLICE_SECONDS = 0.2
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _NeverAnswers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    class Elsewhere(RemoteCalculator):
+        url = f"http://127.0.0.1:{server.server_port}/"
+        calculator = "fee"
+        version = "elsewhere"
+        seconds_to_answer = 0.5
+
+    elsewhere = Elsewhere()
+    calculator = RegisteredCalculator(
+        name="fee",
+        version="elsewhere",
+        module=__name__,
+        calculate=elsewhere.calculate,
+        calculate_many=elsewhere.calculate_many,
+    )
+    try:
+        for asking in (InProcess(lambda: None), LockedAway(lambda: None)):
+            with pytest.raises(CalculatorUnavailable):
+                asking.first(calculator, [({"net": "10.01"}, 2)])
+    finally:
+        server.shutdown()
