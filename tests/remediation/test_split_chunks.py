@@ -105,3 +105,14 @@ def test_verifying_a_plan_that_was_applied_in_many_parts_knows_each_parts_bounds
     (sums,) = verified(plan.case, engineer)["plans"]
     assert (sums["applied"]["rows"], sums["conflicts"]["rows"], sums["left"]["rows"]) == (299, 1, 0)
     assert verified(plan.case, engineer)["problems"] == []
+
+
+def test_a_chunk_is_planned_for_its_own_range_however_many_were_applied_before_it(
+    owner_connection: "psycopg.Connection[Any]",
+) -> None:
+    """Planned once for all, whole chunks of one plan read the members of every plan that there is."""
+    (settings,) = owner_connection.execute(
+        "SELECT proconfig FROM pg_proc WHERE proname = 'amends_apply_chunk'"
+    ).fetchone() or (None,)
+    assert settings is not None
+    assert "plan_cache_mode=force_custom_plan" in settings
