@@ -10,17 +10,23 @@ from django.db.models import Count, Min
 from django.utils import timezone
 
 from remediation.causes import merge_causes
+from remediation.control import LIMITS
 from remediation.digest import totals_of
-from remediation.models import Approval, Case, Job, Outcome, Plan
+from remediation.models import Approval, Case, Job, JobChunk, Outcome, Plan
 from remediation.money import add_money, as_amounts
-from remediation.progress import JobProgress, progress_of_jobs
+from remediation.progress import JobProgress, progress_of, progress_of_jobs
 from remediation.stage import derive_stage
+from remediation.standstill import standstill_of, why_it_stands
 from transactions.models import Calculation, Transaction
 from transactions.money import format_amount
 from transactions.selection import Selection
 
 MOST_REASONS = 20
 """How many reasons of failures or conflicts an answer lists, the most frequent first; `rows` counts all of each."""
+
+
+MOST_IN_HAND = 100
+"""How many chunks in workers' hands an answer lists, the longest held first."""
 
 
 def plan_answer(plan: Plan) -> dict[str, Any]:
@@ -68,10 +74,40 @@ def apply_answer(job: Job) -> dict[str, Any]:
         "failure": job.failure,
         "applied": applied,
         "conflicts": conflicts,
-        "failed": 0 if job.status == Job.Status.RUNNING else left,
-        "waiting": left if job.status == Job.Status.RUNNING else 0,
+        "failed": left if job.ended else 0,
+        "waiting": 0 if job.ended else left,
         "delta": as_amounts(add_money(result["money"] for result in results)),
         "conflict_reasons": _reasons(Job.objects.filter(pk=job.pk), Outcome.Kind.CONFLICT),
+    }
+
+
+def job_answer(job: Job) -> dict[str, Any]:
+    """Where a job stands: progress, stage, limits, what slows it, who holds which chunk, and who stopped it and why."""
+    progress = progress_of(job)
+    stop = standstill_of(job)
+    return _job_line(job, progress) | {
+        "case": job.case_id,
+        "stuck": progress.stuck,
+        "stage": progress.stage + 1,
+        "stages": list(progress.stages),
+        "held_by_gate": job.held_at_stage is not None,
+        "pause_reason": job.pause_reason,
+        "stopped_by": None if stop is None or stop.gates else stop.by,
+        "stopped_at": None if stop is None else stop.at.isoformat(),
+        "stopped_because": why_it_stands(job),
+        "quarantined": progress.quarantined,
+        "limits": {name: getattr(job, name) for name in LIMITS},
+        "throttle": job.throttle,
+        "in_hand": [
+            {
+                "chunk": chunk.position,
+                "worker": chunk.worker,
+                "since": None if chunk.leased_at is None else chunk.leased_at.isoformat(),
+                "attempt": chunk.attempts,
+                "rows": chunk.leaf_count,
+            }
+            for chunk in job.chunks.filter(status=JobChunk.Status.LEASED).order_by("leased_at")[:MOST_IN_HAND]
+        ],
     }
 
 

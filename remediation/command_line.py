@@ -18,7 +18,7 @@ _WIDTH_WITHOUT_TERMINAL = 110
 
 
 class Unknown(Refused):
-    """There is no plan or case of that number."""
+    """There is no plan, job or case of that number."""
 
 
 class StoppedWatching(Refused):
@@ -75,6 +75,14 @@ def plan_numbered(number: int) -> Plan:
     if plan is None:
         raise Unknown(f"There is no plan {number}. “manage.py show CASE” lists a case's plans.")
     return plan
+
+
+def job_numbered(number: int) -> Job:
+    """The job of that number. Raises `Unknown`."""
+    job = Job.objects.select_related("case", "plan").filter(pk=number).first()
+    if job is None:
+        raise Unknown(f"There is no job {number}. “manage.py show CASE” lists a case's jobs.")
+    return job
 
 
 def case_numbered(number: int) -> Case:

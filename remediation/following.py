@@ -11,6 +11,7 @@ from remediation.lease import recover_expired_leases
 from remediation.models import Job
 from remediation.progress import JobProgress, progress_of
 from remediation.runner import work
+from remediation.standstill import why_it_stands
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 5.0
@@ -25,11 +26,16 @@ class JobFailed(Refused):
     """A job was given up; its text says why. What it had done before stands."""
 
 
+class JobStopped(Refused):
+    """Somebody, or a gate, paused or cancelled a job that was followed. What it had done before stands."""
+
+
 def follow(job: Job, *, work_here: bool, seen: Callable[[JobProgress], None]) -> Job:
     """The job, once it has finished. `seen` is told how far it is, now and then.
 
     With `work_here` this process does chunks like a worker, beside whoever else does. Raises `NobodyWorks` where no worker is alive, or
-    none any more, and `JobFailed`. Giving up on waiting does not touch the job: following it again goes on.
+    none any more, `JobStopped` once the job is paused or cancelled, and `JobFailed`. Giving up on waiting does not touch the job:
+    following it again goes on.
     """
     worker = f"{socket.gethostname()}:{os.getpid()}:command"
     moved_at, last = time.monotonic(), None
@@ -41,7 +47,15 @@ def follow(job: Job, *, work_here: bool, seen: Callable[[JobProgress], None]) ->
             job.refresh_from_db()
             if job.status == Job.Status.FAILED:
                 raise JobFailed(f"{job} failed: {job.failure}")
+            if job.status == Job.Status.CANCELLED:
+                raise JobStopped(_stopped(job))
             return job
+        if progress.status != Job.Status.RUNNING:
+            job.refresh_from_db()
+            # Read anew: it may have been let go on since.
+            if why := _stopped(job):
+                raise JobStopped(why)
+            continue
         if work_here and work(job.pk, worker=worker, heed=_once()):
             continue
         if (progress.chunks_done, progress.chunks_leased) != last:
@@ -51,6 +65,20 @@ def follow(job: Job, *, work_here: bool, seen: Callable[[JobProgress], None]) ->
             _look_after(job, progress, work_here=work_here)
             asked, moved_at = True, time.monotonic()
         time.sleep(POLL_SECONDS)
+
+
+def _stopped(job: Job) -> str:
+    """Who or what stopped the job, and what to do about it; "" where it is not stopped."""
+    why = why_it_stands(job)
+    if not why:
+        return ""
+    if job.status in (Job.Status.CANCELLING, Job.Status.CANCELLED):
+        return f"{why} What it did stands; “manage.py show {job.case_id}” tells what can be done now."
+    reason = " --reason …" if job.held_at_stage is not None else ""
+    return (
+        f"{why} Once that is dealt with, “manage.py job resume {job.pk} --as …{reason}” lets it go on, and the command that you gave "
+        f"follows it again; “manage.py job cancel {job.pk} --as … --reason …” ends it."
+    )
 
 
 def _once() -> Callable[[], bool]:

@@ -7,6 +7,8 @@ takes it exclusively: once they have it no chunk is committing, and what they co
 import structlog
 from django.db import OperationalError, connection, transaction
 
+from audit.errors import Refused
+
 logger = structlog.get_logger(__name__)
 
 JOB_LOCK_CLASS = 7101
@@ -19,7 +21,7 @@ _TRIES = 4
 LOCK_NOT_AVAILABLE = "55P03"
 
 
-class JobDoesNotStop(Exception):
+class JobDoesNotStop(Refused):
     """Chunks of a job hold on to its lock though their connections were ended. The supervisor tries again."""
 
 
@@ -58,7 +60,10 @@ def seize_job_firmly(job_id: int) -> None:
             _end_connections_that_hold(job_id)
         else:
             return
-    raise JobDoesNotStop(f"Job {job_id} is still being worked on.")
+    raise JobDoesNotStop(
+        f"A chunk of job {job_id} is still being committed, though its connection was told to end. No new chunk is begun, and the "
+        "supervisor goes on trying: look again in a moment."
+    )
 
 
 def _end_connections_that_hold(job_id: int) -> None:

@@ -1,11 +1,15 @@
 """How far jobs are, as sums over their chunks: nothing of it is stored."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
 
 from remediation.models import Job
+
+STUCK_SECONDS = 30.0
+"""A running job of which no chunk is in hand and nothing was finished for so long is stuck; its rests come on top."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,9 @@ class JobProgress:
 
     `rows` were done by finished chunks; `rows_total` is exact for an apply and, while others run, estimated from the chunks that are done
     (None before the first). `seconds` run from the first lease to now or to the end, by the database's clock. `failure` is why a failed
-    job failed; `trouble` what went wrong at the last attempt of a chunk that is being tried again.
+    job failed; `trouble` what went wrong at the last attempt of a chunk that is being tried again. `chunks_in_hand` are leased ones whose
+    lease has not run out. `stages` are the rows moved by the end of each, `stage` counts from 0. `idle_seconds` is the time since anybody
+    took or finished a chunk or let the job go on, less the rests that it was asked to make.
     """
 
     job_id: int
@@ -23,15 +29,35 @@ class JobProgress:
     chunks: int
     chunks_done: int
     chunks_leased: int
+    chunks_in_hand: int
+    chunks_refused: int
+    quarantined: int
     rows: int
     rows_total: int | None
     seconds: float
+    idle_seconds: float
     trouble: str
+    stages: tuple[int, ...]
+    stage: int
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more of the job will happen."""
-        return self.status != Job.Status.RUNNING
+        """Whether nothing more of the job will happen. A job that is paused has not ended."""
+        return self.status in Job.ENDED
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the job runs and yet nobody is at it: something outside of it has to be looked at."""
+        return (
+            self.status == Job.Status.RUNNING
+            and not self.chunks_in_hand
+            and self.idle_seconds > STUCK_SECONDS
+        )
+
+    @property
+    def rows_by_end_of_stage(self) -> int | None:
+        """Rows moved by the end of the stage that is worked on; None where the job goes in one."""
+        return self.stages[self.stage] if len(self.stages) > 1 else None
 
     @property
     def rate(self) -> float | None:
@@ -40,10 +66,10 @@ class JobProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest takes at that rate; None where nobody can say yet."""
+        """How long the rest takes at that rate; None where nobody can say: not yet, or not before the job is let go on."""
         if self.ended:
             return 0.0
-        if self.rate is None or self.rows_total is None:
+        if self.status != Job.Status.RUNNING or self.rate is None or self.rows_total is None:
             return None
         return max(self.rows_total - self.rows, 0) / self.rate
 
@@ -71,10 +97,16 @@ def _progress(
     chunks: int,
     done: int,
     leased: int,
+    in_hand: int,
+    refused: int,
+    quarantined: int,
     rows: int,
     apply_rows: int,
     seconds: float,
+    idle_seconds: float,
     trouble: str,
+    stages: str,
+    stage: int,
 ) -> JobProgress:
     total: int | None
     if kind == Job.Kind.APPLY:
@@ -83,7 +115,24 @@ def _progress(
         total = rows * chunks // done
     else:
         total = None if chunks else 0
-    return JobProgress(job_id, status, failure, chunks, done, leased, rows, total, seconds, trouble)
+    return JobProgress(
+        job_id=job_id,
+        status=status,
+        failure=failure,
+        chunks=chunks,
+        chunks_done=done,
+        chunks_leased=leased,
+        chunks_in_hand=in_hand,
+        chunks_refused=refused,
+        quarantined=quarantined,
+        rows=rows,
+        rows_total=total,
+        seconds=seconds,
+        idle_seconds=idle_seconds,
+        trouble=trouble,
+        stages=tuple(json.loads(stages)),
+        stage=stage,
+    )
 
 
 _PROGRESS = """
@@ -91,6 +140,9 @@ _PROGRESS = """
            count(chunk.id),
            count(*) FILTER (WHERE chunk.status = 'done'),
            count(*) FILTER (WHERE chunk.status = 'leased'),
+           count(*) FILTER (WHERE chunk.status = 'leased' AND chunk.lease_until > clock_timestamp()),
+           count(*) FILTER (WHERE chunk.status = 'refused'),
+           count(*) FILTER (WHERE chunk.status = 'quarantined'),
            coalesce(sum(CASE
                WHEN job.kind = 'preview' THEN plan_chunk.scanned
                WHEN job.kind = 'apply' THEN chunk.leaf_count
@@ -102,8 +154,14 @@ _PROGRESS = """
            coalesce(extract(epoch FROM
                CASE WHEN job.status = 'running' THEN clock_timestamp() ELSE coalesce(max(chunk.finished_at), job.finished_at) END
                - min(chunk.leased_at)), 0)::float,
+           greatest(extract(epoch FROM clock_timestamp() - greatest(
+               job.requested_at, max(chunk.leased_at), job.not_before,
+               max(chunk.finished_at) + coalesce(job.pause_milliseconds, 0) * interval '1 millisecond',
+               (SELECT max(entry.occurred_at) FROM audit_auditentry entry WHERE entry.subject_type = 'remediation.job'
+                AND entry.subject_id = job.id AND entry.event = 'job.resumed'))), 0)::float,
            coalesce((array_agg(chunk.failure ORDER BY chunk.position)
-               FILTER (WHERE chunk.failure <> '' AND chunk.status IN ('waiting', 'leased')))[1], '')
+               FILTER (WHERE chunk.failure <> '' AND chunk.status IN ('waiting', 'leased')))[1], ''),
+           job.stages::text, job.stage
     FROM remediation_job job
     LEFT JOIN remediation_jobchunk chunk ON chunk.job_id = job.id
     LEFT JOIN remediation_planchunk plan_chunk ON plan_chunk.id = chunk.plan_chunk_id

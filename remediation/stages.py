@@ -4,8 +4,10 @@ A stage's rows are spread over some of the plan's chunks, so that what is wrong 
 when every chunk of the last is done and its gates (`remediation.gates`) are content; otherwise the job is paused, and a person decides.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
@@ -20,6 +22,9 @@ from remediation.models import Job, JobChunk, PlanChunk
 
 SPREAD = 10
 """Plan chunks that a stage's rows are taken from, as long as those have enough."""
+
+
+_STAGE = re.compile(r"(?P<number>[0-9]{1,12}|[0-9]{1,3}\.[0-9]{1,6}(?=%))(?P<percent>%)?")
 
 
 class StagesImpossible(Refused):
@@ -41,6 +46,27 @@ def usual_stages(rows: int) -> list[int]:
     if rows <= settings.AMENDS_STAGES_ABOVE_ROWS:
         return [rows]
     return sorted({1, 100, rows // 100, rows} - {0})
+
+
+def stages_from(text: str, rows: int) -> list[int]:
+    """What a person writes, "1,100,1%" or "none", for a plan of so many rows; a share is at least one row, and the order does not matter.
+
+    Raises `StagesImpossible` where it cannot be read.
+    """
+    if text.strip() == "none":
+        return []
+    stages: set[int] = set()
+    for part in text.split(","):
+        match = _STAGE.fullmatch(part.strip())
+        if match is None:
+            raise StagesImpossible(
+                f"“{part}” is no stage: give numbers of rows or percentages, such as 1,100,1%, or none."
+            )
+        number = Decimal(match["number"])
+        stages.add(max(int(rows * number / 100), 1) if match["percent"] else int(number))
+    if 0 in stages:
+        raise StagesImpossible("A stage moves at least one row.")
+    return sorted(stages)
 
 
 def checked_stages(stages: Sequence[int], rows: int) -> list[int]:

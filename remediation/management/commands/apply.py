@@ -4,6 +4,7 @@ from typing import Any
 from remediation.answers import apply_answer
 from remediation.apply import start_apply
 from remediation.command_line import JobCommand, money_in_words, plan_numbered, rows_in_words
+from remediation.stages import stages_from
 
 
 class Command(JobCommand):
@@ -12,10 +13,18 @@ class Command(JobCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("plan", type=int, metavar="PLAN")
+        parser.add_argument(
+            "--stages",
+            metavar="1,100,1%%|none",
+            help="Rows moved by the end of each stage, or a percentage of the plan's; gates are asked in between. All rows come last.",
+        )
         self.add_work_option(parser)
 
     def answer(self, **options: Any) -> dict[str, Any]:
-        job = start_apply(plan_numbered(options["plan"]), acting_user=options["acting_user"])
+        plan = plan_numbered(options["plan"])
+        rows = (plan.manifest or {}).get("proposed", 0)
+        stages = None if options["stages"] is None else stages_from(options["stages"], rows)
+        job = start_apply(plan, acting_user=options["acting_user"], stages=stages)
         return apply_answer(self.followed(job, work_here=options["work"]))
 
     def tell(self, answer: dict[str, Any]) -> None:
