@@ -1,4 +1,4 @@
-"""What needs the reader, for the first page: plans that wait for somebody, and jobs that run."""
+"""What needs the reader, for the first page: plans that wait for somebody, and jobs that have not ended."""
 
 from typing import Any, cast
 
@@ -17,12 +17,10 @@ MOST_SHOWN = 20
 
 
 def running_jobs(request: HttpRequest) -> dict[str, Any]:
-    """Jobs that run now, with their progress."""
+    """Jobs that have not ended, paused ones too, with their progress."""
     if not request.user.has_perm("remediation.view_job"):
         return {}
-    jobs = list(
-        Job.objects.filter(status=Job.Status.RUNNING).select_related("case", "requested_by")[:MOST_SHOWN]
-    )
+    jobs = list(Job.objects.exclude(status__in=Job.ENDED).select_related("case", "requested_by")[:MOST_SHOWN])
     return {"running": jobs_at_work(jobs)}
 
 

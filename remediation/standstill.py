@@ -18,8 +18,12 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Standstill:
-    """A stop of a job. `by` is a person's name, "" where one of its own gates did it; then `gates` are their names."""
+    """A stop of a job. `by` is a person's name, "" where one of its own gates did it; then `gates` are their names.
 
+    `entry` is the trail's entry that tells of it, by which one stop is known from the next.
+    """
+
+    entry: int
     by: str
     at: datetime
     reason: str
@@ -42,7 +46,7 @@ def standstill_of(job: Job) -> Standstill | None:
     if entry is None:
         return None
     gates = tuple(entry.data.get("gates", {}))
-    return Standstill("" if gates else entry.actor_label, entry.occurred_at, entry.reason, gates)
+    return Standstill(entry.pk, "" if gates else entry.actor_label, entry.occurred_at, entry.reason, gates)
 
 
 def why_it_stands(job: Job) -> str:

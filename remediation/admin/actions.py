@@ -23,6 +23,10 @@ Action = Callable[[HttpRequest, Any, User], Any]
 """Does what a button says; answers with what to show next."""
 
 
+class ChangedMeanwhile(Refused):
+    """A button was pressed on a page that shows what is not so any more."""
+
+
 def newest_entry() -> int:
     """The newest audit entry's id: what is newer happened after the page was made."""
     return AuditEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0

@@ -21,6 +21,10 @@ PLAN_TONES: dict[Plan.Status, str] = {
 }
 JOB_TONES: dict[Job.Status, str] = {
     Job.Status.RUNNING: "working",
+    Job.Status.PAUSING: "waiting",
+    Job.Status.PAUSED: "waiting",
+    Job.Status.CANCELLING: "waiting",
+    Job.Status.CANCELLED: "bad",
     Job.Status.FINISHED: "good",
     Job.Status.FAILED: "bad",
 }

@@ -8,9 +8,8 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from audit.errors import Refused
 from audit.templatetags.reading import moment
-from remediation.admin.actions import ActingAdmin, Action
+from remediation.admin.actions import ActingAdmin, Action, ChangedMeanwhile
 from remediation.admin.badge import PLAN_TONES, badge
 from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
 from remediation.admin.progress import Applied, applied_by
@@ -36,10 +35,6 @@ _CRITERIA = {
     "countries": "countries",
     "currencies": "currencies",
 }
-
-
-class ChangedMeanwhile(Refused):
-    """A button was pressed on a page that shows what is not so any more."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What pages show of jobs at work, beside `remediation.progress`: who works on them, and what an apply has moved."""
+"""What pages show of jobs at work, beside `remediation.progress`, and what an apply has moved."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,27 +6,39 @@ from datetime import timedelta
 
 from django.db import connection
 
+from remediation.admin.badge import JOB_TONES
 from remediation.models import Job
 from remediation.progress import JobProgress, progress_of_jobs
-
-SILENCE = timedelta(seconds=15)
-"""A running job that nobody works on for so long is probably waiting for a worker that is not there."""
 
 
 @dataclass(frozen=True)
 class JobAtWork:
-    """A job, how far it is, and who works on it. `silent_for` is the time since anybody last took or finished a chunk of it."""
+    """A job and how far it is."""
 
     job: Job
     progress: JobProgress
-    refused: int
-    workers: tuple[str, ...]
-    silent_for: timedelta
 
     @property
     def waiting(self) -> int:
         """Chunks that no worker holds, has done or gave up."""
-        return self.progress.chunks - self.progress.chunks_done - self.progress.chunks_leased - self.refused
+        progress = self.progress
+        at_rest = progress.chunks_done + progress.chunks_refused + progress.quarantined
+        return progress.chunks - at_rest - progress.chunks_leased
+
+    @property
+    def tone(self) -> str:
+        """How its status looks."""
+        return JOB_TONES[Job.Status(self.job.status)]
+
+    @property
+    def idle_for(self) -> timedelta:
+        """How long nobody has been at it, the rests that it was asked to make left out."""
+        return timedelta(seconds=round(self.progress.idle_seconds))
+
+    @property
+    def stage_number(self) -> int:
+        """The stage that is worked on, counted from 1."""
+        return self.progress.stage + 1
 
     @property
     def percent(self) -> int:
@@ -49,16 +61,12 @@ class JobAtWork:
         """Rows a second."""
         return None if self.progress.rate is None else round(self.progress.rate)
 
-    @property
-    def nobody_works(self) -> bool:
-        """Whether chunks wait and no worker has been at it for a while."""
-        return not self.progress.ended and not self.workers and self.waiting > 0 and self.silent_for > SILENCE
-
 
 def percent_of(progress: JobProgress, job: Job) -> int:
     """How much of a job is done, of 100."""
     if job.kind == Job.Kind.APPLY:
-        done, whole = progress.rows, progress.rows_total or 0
+        # A quarantined chunk is one row, which is dealt with as far as the job goes.
+        done, whole = progress.rows + progress.quarantined, progress.rows_total or 0
     else:
         done, whole = progress.chunks_done, progress.chunks
     if whole == 0:
@@ -67,27 +75,10 @@ def percent_of(progress: JobProgress, job: Job) -> int:
 
 
 def jobs_at_work(jobs: Iterable[Job]) -> list[JobAtWork]:
-    """How `jobs` are getting on, in their order; two queries for all."""
+    """How `jobs` are getting on, in their order; one query for all."""
     by_id = {job.pk: job for job in jobs}
     progress = progress_of_jobs(by_id)
-    with connection.cursor() as cursor:
-        cursor.execute(_WORKERS, [list(by_id)])
-        work = {
-            job_id: (refused, tuple(workers or ()), silent)
-            for job_id, refused, workers, silent in cursor.fetchall()
-        }
-    return [JobAtWork(job, progress[pk], *work[pk]) for pk, job in by_id.items()]
-
-
-_WORKERS = """
-    SELECT job.id, count(*) FILTER (WHERE chunk.status = 'refused'),
-           array_agg(DISTINCT chunk.worker) FILTER (WHERE chunk.status = 'leased'),
-           clock_timestamp() - greatest(job.requested_at, max(chunk.leased_at), max(chunk.finished_at))
-    FROM remediation_job job
-    LEFT JOIN remediation_jobchunk chunk ON chunk.job_id = job.id
-    WHERE job.id = ANY(%s)
-    GROUP BY job.id
-"""
+    return [JobAtWork(job, progress[pk]) for pk, job in by_id.items()]
 
 
 @dataclass(frozen=True)

@@ -113,9 +113,10 @@ def test_a_jobs_page_shows_chunks_in_trouble_and_says_when_nobody_works(
     report(4)
     job = request_preview(opened(users("engineer")), acting_user=users("engineer")).jobs.get()
     address = f"/remediation/job/{job.pk}/"
-    assert "No worker has been at it" not in text(support, address)
-    monkeypatch.setattr("remediation.admin.progress.SILENCE", timedelta())
-    assert "No worker has been at it for" in text(support, address)
+    assert "It is stuck" not in text(support, address)
+    monkeypatch.setattr("remediation.progress.STUCK_SECONDS", 0.0)
+    assert "It is stuck: nobody has been at it for" in text(support, address)
+    assert "stuck" in text(support, "/")
     job.chunks.update(failure="The calculator's server did not answer.", attempts=2)
     assert "The calculator&#x27;s server did not answer." in text(support, address)
     work(job.pk, worker="test")
