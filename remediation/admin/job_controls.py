@@ -27,12 +27,16 @@ class Limit:
     name: str
     label: str
     smallest: int
+    largest: int
     value: int | None
 
 
 def limits_of(job: Job) -> list[Limit]:
     """All limits, those too that are not set."""
-    return [Limit(name, _LABELS[name], smallest, getattr(job, name)) for name, smallest in LIMITS.items()]
+    return [
+        Limit(name, _LABELS[name], possible[0], possible[-1], getattr(job, name))
+        for name, possible in LIMITS.items()
+    ]
 
 
 def controls(request: HttpRequest, job: Job) -> dict[str, Any]:

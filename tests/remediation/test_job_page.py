@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
+from remediation import gates
 from remediation.apply import start_apply
 from remediation.control import cancel_job, pause_job, resume_job, tune_job
 from remediation.lease import Lease, lease_chunk
@@ -80,12 +81,14 @@ def test_a_job_is_paused_resumed_and_cancelled_by_its_buttons(
     job.refresh_from_db()
     assert (job.status, job.failure) == ("cancelled", "Cancelled by ada: Wrong contract.")
     assert job.plan is not None
-    assert Plan.objects.get(pk=job.plan_id).status == "stopped"
+    assert Plan.objects.get(pk=job.plan.pk).status == "stopped"
     assert "Steer it" not in page(client, job)
     assert client.get(f"/remediation/job/{job.pk}/confirm-cancel/").status_code == 302
     assert [
         (entry.event, entry.actor_label)
-        for entry in AuditEntry.objects.filter(event__in=["job.pausing", "job.resumed", "job.cancelling"])
+        for entry in AuditEntry.objects.filter(
+            event__in=["job.pausing", "job.resumed", "job.cancelling"]
+        ).order_by("id")
     ] == [("job.pausing", "ada"), ("job.resumed", "ada"), ("job.cancelling", "ada")]
 
 
@@ -164,7 +167,7 @@ def test_a_gate_that_holds_is_shown_and_passed_only_with_a_reason(
     client: Client, job: Job, engineer: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(
-        __import__("remediation.gates", fromlist=["_gates"])._gates,
+        gates._gates,
         "test",
         lambda *_: "The shadow checks are red.",
     )
