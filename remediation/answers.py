@@ -16,7 +16,7 @@ from remediation.models import Approval, Case, Job, JobChunk, Outcome, Plan
 from remediation.money import add_money, as_amounts
 from remediation.progress import JobProgress, progress_of, progress_of_jobs
 from remediation.stage import derive_stage
-from remediation.standstill import standstill_of, why_it_stands
+from remediation.stops import stop_of, why_it_stands
 from transactions.models import Calculation, Transaction
 from transactions.money import format_amount
 from transactions.selection import Selection
@@ -84,7 +84,7 @@ def apply_answer(job: Job) -> dict[str, Any]:
 def job_answer(job: Job) -> dict[str, Any]:
     """Where a job stands: progress, stage, limits, what slows it, who holds which chunk, and who stopped it and why."""
     progress = progress_of(job)
-    stop = standstill_of(job)
+    stop = stop_of(job)
     return _job_line(job, progress) | {
         "case": job.case_id,
         "stuck": progress.stuck,

@@ -11,7 +11,7 @@ from remediation.lease import recover_expired_leases
 from remediation.models import Job
 from remediation.progress import JobProgress, progress_of
 from remediation.runner import work
-from remediation.standstill import why_it_stands
+from remediation.stops import why_it_stands
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 5.0

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from remediation.admin.actions import ChangedMeanwhile, tell_meanwhile
 from remediation.control import LIMITS, LimitImpossible, cancel_job, pause_job, resume_job, tune_job
 from remediation.models import Job
-from remediation.standstill import standstill_of, why_it_stands
+from remediation.stops import stop_of, why_it_stands
 
 _LABELS = {
     "workers": "Chunks in hand at a time",
@@ -44,7 +44,7 @@ def controls(request: HttpRequest, job: Job) -> dict[str, Any]:
 
     `shown_state` changes where the buttons do, so that a page that is open already can be given others.
     """
-    stop = standstill_of(job)
+    stop = stop_of(job)
     limits = limits_of(job)
     return {
         "stop": stop,
@@ -71,7 +71,7 @@ def press_pause(request: HttpRequest, job: Job, acting_user: User) -> Job:
 
 def press_resume(request: HttpRequest, job: Job, acting_user: User) -> Job:
     """Let the job go on, if what stops it is still what the page showed. Raises `ChangedMeanwhile`."""
-    stop = standstill_of(job)
+    stop = stop_of(job)
     if stop is not None and request.POST.get("stop", "") != str(stop.entry):
         raise ChangedMeanwhile(
             f"Something else stops the job than your page showed; it was not let go on. {why_it_stands(job)}"

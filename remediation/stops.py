@@ -1,4 +1,4 @@
-"""Why a job does not run: who or what stopped it, when, and what letting it go on would mean."""
+"""Who or what stopped a job, when and why, told from the trail."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Standstill:
+class Stop:
     """A stop of a job. `by` is a person's name, "" where one of its own gates did it; then `gates` are their names.
 
     `entry` is the trail's entry that tells of it, by which one stop is known from the next.
@@ -30,7 +30,7 @@ class Standstill:
     gates: tuple[str, ...]
 
 
-def standstill_of(job: Job) -> Standstill | None:
+def stop_of(job: Job) -> Stop | None:
     """The stop that the job is at, told from the trail; None where it was not stopped, and in one query where it was."""
     if job.status not in _WORDS:
         return None
@@ -46,14 +46,14 @@ def standstill_of(job: Job) -> Standstill | None:
     if entry is None:
         return None
     gates = tuple(entry.data.get("gates", {}))
-    return Standstill(entry.pk, "" if gates else entry.actor_label, entry.occurred_at, entry.reason, gates)
+    return Stop(entry.pk, "" if gates else entry.actor_label, entry.occurred_at, entry.reason, gates)
 
 
 def why_it_stands(job: Job) -> str:
     """Who stopped the job and why, in sentences; "" where nobody did."""
     if job.status not in _WORDS:
         return ""
-    stop = standstill_of(job)
+    stop = stop_of(job)
     if stop is None:
         return f"{job} {_WORDS[S(job.status)]}. {job.failure or job.pause_reason}".strip()
     if stop.gates:
