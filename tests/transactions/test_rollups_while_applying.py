@@ -1,6 +1,7 @@
 """The counts equal the rows after corrections, reverts, conflicts and kills, while services go on reporting."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -132,6 +133,7 @@ def test_counts_equal_the_rows_while_two_workers_apply_one_is_killed_and_a_servi
                 at = START + timedelta(days=1, seconds=turn)
                 recalculate(ids[(turn * 7) % len(ids)], fee_percent=1, at=at)
                 report(1, first=1000 + turn, start=START + timedelta(hours=turn % 5))
+                time.sleep(0.05)  # leave the workers some of a busy machine
         finally:
             connection.close()
 
@@ -140,6 +142,7 @@ def test_counts_equal_the_rows_while_two_workers_apply_one_is_killed_and_a_servi
             while not done.is_set():
                 fold_counts()
                 differences.extend(recount())
+                time.sleep(0.05)
         finally:
             connection.close()
 
