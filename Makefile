@@ -10,7 +10,7 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help setup lock run demo test check format bench bench-large guards
+.PHONY: help setup lock run demo test check format bench bench-large faults guards
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: setup ## Measure preview and apply against a floor and Django's own ways 
 
 bench-large: setup ## Ten million transactions beside one, two workers beside one (long; 20 GB of disk); its result is kept
 	@$(BIN)/python -m benchmarks.large $(ARGS)
+
+faults: setup ## The fault campaign: 1,000 kills and all other faults, about 25 minutes (SEED=1 KILLS=100 FAULT="broker" ARGS=--quick)
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULT),--fault "$(FAULT)") $(ARGS)
 
 guards: setup ## Take out each guard in turn: the fault that it is there for must go red
 	@rm -f .amends-guards.json
