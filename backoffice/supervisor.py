@@ -1,6 +1,7 @@
 """Keeps a worker and beat alive, and does what must not depend on them: recovers expired leases, rings for waiting jobs.
 
-Works without the broker, too: what a dead worker held becomes free again by the database's clock alone.
+A worker that dies is started again; one that lives and does nothing is ended first: it answers no ping, or leaves work lying that
+anybody may take. Works without the broker, too: what a dead worker held becomes free again by the database's clock alone.
 """
 
 import signal
@@ -30,6 +31,8 @@ _SHORTEST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
 _SILENT_PINGS = 4
+_STALLED_SECONDS = 20.0
+"""So long work may wait with a worker there that could take it. With a lease's half minute and a start it is less than 90 s."""
 
 
 @dataclass
@@ -120,7 +123,10 @@ class Child:
 
 
 class Supervisor:
-    """One worker, beat, and the duties; `run` returns after `stop` was called, from a signal handler or another thread."""
+    """One worker, beat, and the duties; `run` returns after `stop` was called, from a signal handler or another thread.
+
+    `waiting_since` gives a mark that stays the same while work waits and nobody takes any of it, or None where none waits.
+    """
 
     def __init__(
         self,
@@ -130,6 +136,7 @@ class Supervisor:
         duties: Sequence[Duty],
         directory: Path,
         hostname: str,
+        waiting_since: Callable[[], str | None] = lambda: None,
         interval_seconds: float = 3.0,
         log: Path | None = None,
     ) -> None:
@@ -139,6 +146,9 @@ class Supervisor:
         self._hostname = hostname
         self._stopping = threading.Event()
         self._unanswered = 0
+        self._waiting_since = waiting_since
+        self._mark: str | None = None
+        self._marked_at = 0.0
         celery = (sys.executable, "-m", "celery", "--app", "backoffice")
         self.worker = Child(
             "worker",
@@ -169,6 +179,7 @@ class Supervisor:
                 for duty in self._duties:
                     self._do(duty)
                 self._look_after_silent_worker()
+                self._do(self._look_after_stalled_worker)
                 self._stopping.wait(self._interval)
         finally:
             self._stop_children()
@@ -211,6 +222,21 @@ class Supervisor:
             logger.warning("worker_silent", pid=self.worker.pid)
             self.worker.kill()
             self._unanswered = 0
+
+    def _look_after_stalled_worker(self) -> int:
+        """End a worker that leaves work lying though the broker could tell it, whatever it answers; 1 where one was ended."""
+        mark, now = self._waiting_since(), time.monotonic()
+        if mark is None or mark != self._mark:
+            self._mark, self._marked_at = mark, now
+            return 0
+        if min(now - self._marked_at, self.worker.age_seconds()) < _STALLED_SECONDS:
+            return 0
+        with self._app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, timeout=2)  # raises where the broker is to blame
+        logger.warning("worker_stalled", pid=self.worker.pid, waiting=mark)
+        self.worker.kill()
+        self._mark = None
+        return 1
 
     def _stop_children(self) -> None:
         children = (self.beat, self.worker)

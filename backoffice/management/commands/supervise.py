@@ -11,8 +11,10 @@ from audit.errors import Refused
 from backoffice.celery import app
 from backoffice.embedded.lifecycle import supervisor_file
 from backoffice.supervisor import Supervisor
+from remediation.control import complete_stops
 from remediation.doorbell import ring_waiting_jobs
 from remediation.lease import recover_expired_leases
+from remediation.standstill import waiting_since
 from transactions.rollups import fold_counts
 
 
@@ -38,8 +40,9 @@ class Command(AmendsCommand):
         supervisor = Supervisor(
             app,
             workers=workers,
-            duties=(recover_expired_leases, ring_waiting_jobs, fold_counts),
+            duties=(recover_expired_leases, complete_stops, ring_waiting_jobs, fold_counts),
             directory=settings.BASE_DIR,
+            waiting_since=waiting_since,
             hostname=f"amends-{os.getpid()}@{socket.gethostname()}",
         )
         for number in (signal.SIGTERM, signal.SIGINT):
