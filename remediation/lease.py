@@ -169,6 +169,12 @@ def _take(job_id: int, chunk_id: int, worker: str) -> Lease:
         return Lease(job_id, chunk_id, token, *cursor.fetchone())
 
 
+def other_jobs_wait(job_id: int) -> bool:
+    """Whether another running job has a chunk that nobody has in hand."""
+    waiting = JobChunk.objects.filter(status=JobChunk.Status.WAITING, job__status=Job.Status.RUNNING)
+    return waiting.exclude(job=job_id).exists()
+
+
 def renew(lease: Lease) -> None:
     """Hold the chunk for another AMENDS_LEASE_SECONDS from now. Raises `LeaseLost`."""
     with connection.cursor() as cursor:

@@ -25,6 +25,7 @@ from remediation.lease import (
     finish,
     give_back,
     lease_chunk,
+    other_jobs_wait,
     refuse,
     renew,
 )
@@ -61,6 +62,8 @@ def work(job_id: int, *, worker: str, heed: Callable[[], bool] = lambda: True) -
         reach("lease.before")
         lease = lease_chunk(job_id, worker=worker)
         if isinstance(lease, Wait):
+            if other_jobs_wait(job_id):
+                break  # The supervisor rings again; until then the worker is for those who need not rest.
             time.sleep(min(lease.seconds, LONGEST_SLEEP_SECONDS))
             continue
         if lease is None:
