@@ -18,7 +18,6 @@ class Fault:
 
 FAULTS: dict[str, Fault] = {}
 NOT_RUN: dict[str, str] = {
-    "disk full": "needs a small file system of its own under the cluster, which takes root; not written yet",
     "I7, the trail's seal": "nothing seals the trail yet",
     "I10, deliveries": "nothing is delivered yet",
 }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -12,11 +13,9 @@ from tests.remediation.driving import applied, approved, previewed
 from tests.remediation.incident import report
 from tests.remediation.tampering import tamper
 
-Owner = "psycopg.Connection[Any]"
-
 
 @pytest.fixture
-def judged(users: UserFactory, owner_connection: Owner) -> Any:
+def judged(users: UserFactory, owner_connection: "psycopg.Connection[Any]") -> Any:
     """A correction of five transactions, applied and found in order, with its judge."""
     witness.install(owner_connection)
     report(5)
@@ -29,8 +28,8 @@ def judged(users: UserFactory, owner_connection: Owner) -> Any:
     return judge, plan
 
 
-def test_a_pointer_moved_by_nobody_is_named(judged: Any, owner_connection: Owner) -> None:
-    judge, plan = judged
+def test_a_pointer_moved_by_nobody_is_named(judged: Any, owner_connection: "psycopg.Connection[Any]") -> None:
+    judge, _ = judged
     owner_connection.execute(
         "UPDATE transactions_currentcalculation SET calculation_id = c.replaces_id FROM transactions_calculation c"
         " WHERE c.id = calculation_id AND c.transaction_id = (SELECT min(id) FROM transactions_transaction)"
@@ -39,17 +38,21 @@ def test_a_pointer_moved_by_nobody_is_named(judged: Any, owner_connection: Owner
         judge.everything()
 
 
-def test_a_move_that_is_not_audited_makes_the_counts_differ(judged: Any, owner_connection: Owner) -> None:
+def test_a_move_that_is_not_audited_makes_the_counts_differ(
+    judged: Any, owner_connection: "psycopg.Connection[Any]"
+) -> None:
     judge, plan = judged
     tamper(
         owner_connection,
         "UPDATE audit_auditentry SET data = data || '{\"applied\": 4}' WHERE event = 'chunk.applied'",
     )
-    with pytest.raises(Violated, match="I2"):
+    with pytest.raises(Violated, match=r"I2"):
         judge.plan(plan)
 
 
-def test_rows_that_nobody_approved_are_named(judged: Any, owner_connection: Owner) -> None:
+def test_rows_that_nobody_approved_are_named(
+    judged: Any, owner_connection: "psycopg.Connection[Any]"
+) -> None:
     judge, plan = judged
     tamper(
         owner_connection,
@@ -73,5 +76,5 @@ def test_a_transaction_with_two_fates_is_named(judged: Any) -> None:
 
 def test_a_recovery_of_more_than_90_seconds_is_named() -> None:
     Judge().in_time(89)
-    with pytest.raises(Violated, match="I6"):
+    with pytest.raises(Violated, match=r"I6"):
         Judge().in_time(91)

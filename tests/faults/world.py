@@ -135,6 +135,9 @@ class World:
     def administration(self) -> "psycopg.Connection[Any]":
         return psycopg.connect(settings.HOME.admin_url(), autocommit=True)
 
+    def administration_of_database(self) -> "psycopg.Connection[Any]":
+        return psycopg.connect(settings.HOME.admin_url(DATABASE_NAME), autocommit=True)
+
     def postmaster(self) -> psutil.Process:
         """PostgreSQL's main process."""
         with self.administration() as admin:
