@@ -71,7 +71,9 @@ def chunks_digest(plan: Plan) -> str:
 def manifest_of(plan: Plan, chunks: list[PlanChunk]) -> dict[str, Any]:
     """The manifest of a plan whose chunks have all been scanned."""
     totals = totals_of(chunks)
-    return {
+    # Plans that retry none have no such key: those that were sealed before there were retries keep their digest.
+    retries = {} if plan.retries_id is None else {"retries": plan.retries_id}
+    return retries | {
         "format": FORMAT,
         "plan": plan.pk,
         "case": plan.case_id,

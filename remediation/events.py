@@ -17,6 +17,7 @@ class PreviewRequested(EventData, frozen=True):
     source_plan: int | None
     chunks: int
     job: int
+    retries: int | None = None
 
 
 class PlanSuperseded(EventData, frozen=True):

@@ -11,7 +11,8 @@ class PlanCommand(JobCommand):
     """A command whose answer is a plan (`remediation.answers.plan_answer`)."""
 
     def tell(self, answer: dict[str, Any]) -> None:
-        kind = "" if answer["kind"] == "apply" else f", {answer['kind']} of plan {answer['takes_back']}"
+        kind = "" if answer["retries"] is None else f", retry of plan {answer['retries']}"
+        kind = kind if answer["kind"] == "apply" else f", {answer['kind']} of plan {answer['takes_back']}"
         self.stdout.write(f"Case {answer['case']}, plan {answer['plan']}{kind}: {answer['status']}")
         if answer["proposed"]:
             self.stdout.write(

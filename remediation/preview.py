@@ -30,19 +30,27 @@ class RevertOpen(Refused):
     """A plan that takes something back is open: what the case's correction would be shows only once that is decided."""
 
 
+class RetryOpen(Refused):
+    """A plan that tries single rows again is open: it would give way to a preview of the whole case."""
+
+
 def request_preview(case: Case, *, acting_user: User, again: bool = False) -> Plan:
     """The plan of what correcting `case` would do; its job scans the chunks.
 
     Asked twice it is the same plan, as long as one is open. With `again` an open one that is not being applied gives way to a new one.
     A revert or reapply that is open does not, unless there is nothing in it to decide. Raises `NotPermitted`, `NothingSelected`,
-    `PlanUnderWay`, `RevertOpen`, `InvalidSelection`, or what `calculator_for` raises where there is no code for the target version.
+    `PlanUnderWay`, `RevertOpen`, `RetryOpen`,
+    `InvalidSelection`, or what `calculator_for` raises where there is no code for the target version.
     """
     demand(acting_user, "remediation.preview_plan")
     with transaction.atomic():
         Case.objects.select_for_update().get(pk=case.pk)
         standing = Plan.objects.filter(case=case, status__in=OPEN_PLAN).first()
         if standing is not None and standing.kind == Plan.Kind.APPLY and not again:
-            return standing
+            if standing.retries_id is None:
+                return standing
+            if not standing.proposes_nothing:
+                raise RetryOpen(f"{standing} is open: it has to be decided first, or give way (--again).")
         if standing is not None:
             if standing.kind != Plan.Kind.APPLY and not standing.proposes_nothing:
                 raise RevertOpen(
@@ -93,7 +101,12 @@ def start_preview_job(plan: Plan, chunks: list[PlanChunk], *, acting_user: User)
         PREVIEW_REQUESTED,
         plan,
         PreviewRequested(
-            case=plan.case_id, kind=plan.kind, source_plan=plan.source_plan_id, chunks=len(chunks), job=job.pk
+            case=plan.case_id,
+            kind=plan.kind,
+            source_plan=plan.source_plan_id,
+            chunks=len(chunks),
+            job=job.pk,
+            retries=plan.retries_id,
         ),
         actor=acting_user,
         reason=plan.reason,

@@ -42,6 +42,11 @@ Row = tuple[int, int, bytes, str, str, int, str, bytes]
 """A transaction on the calculation that it stands on, as a scan reads it: calculation id, transaction id, calculated_at (as
 `transactions.canonical.postgres_time`), the amounts' text, the inputs' text, scale, currency, facts' hash. Not a class: there are millions.
 """
+_ROW = (
+    "c.id, c.transaction_id, timestamptz_send(c.calculated_at), c.amounts::text, t.inputs::text, t.scale, t.currency,"
+    " t.facts_hash"
+)
+"""A `Row` in SQL, of calculation `c` and transaction `t`."""
 Proposal = tuple[Row, dict[str, int], str]
 """A row that would change, the target's amounts for it, and their text."""
 
@@ -51,6 +56,7 @@ class ScannedChunk:
     """What a scan found. `failures` are (transaction id, reason); proposals are in transaction-id order."""
 
     scanned: int = 0
+    moved_since: int = 0
     unchanged: int = 0
     proposals: list[Proposal] = field(default_factory=list)
     failures: list[tuple[int, str]] = field(default_factory=list)
@@ -83,14 +89,19 @@ class Asking(Protocol):
 def scan(plan: Plan, chunk: PlanChunk, *, asking: Asking, renew: Callable[[], None]) -> ScannedChunk:
     """Calculate every row of `chunk` anew, outside of any transaction; `renew` is called after every slice of rows."""
     calculator = target_calculator(plan)
-    rows = read_rows(
-        release_id=int(chunk.release_id or 0),
-        after=(chunk.after_at, chunk.after_id),
-        through=(chunk.through_at, chunk.through_id),
-        selection=Selection.from_criteria(plan.revision.criteria),
-        high_water=plan.high_water,
-    )
-    scanned = ScannedChunk(scanned=len(rows))
+    elsewhere = 0
+    if chunk.source_chunk_id is None:
+        rows = read_rows(
+            release_id=int(chunk.release_id or 0),
+            after=(chunk.after_at, chunk.after_id),
+            through=(chunk.through_at, chunk.through_id),
+            selection=Selection.from_criteria(plan.revision.criteria),
+            high_water=plan.high_water,
+        )
+    else:
+        rows = read_rows_to_retry(chunk, high_water=plan.high_water)
+        elsewhere = count_elsewhere(chunk)
+    scanned = ScannedChunk(scanned=len(rows) + elsewhere, moved_since=elsewhere)
     for start in range(0, len(rows), SLICE):
         with young_garbage_only():
             _calculate(calculator, rows[start : start + SLICE], asking, scanned)
@@ -129,8 +140,7 @@ def read_rows(
         settings.execute(ROW_BY_ROW)
         cursor.execute(
             f"""
-            SELECT c.id, c.transaction_id, timestamptz_send(c.calculated_at), c.amounts::text, t.inputs::text, t.scale, t.currency,
-                   t.facts_hash
+            SELECT {_ROW}
             FROM transactions_calculation c
             JOIN transactions_currentcalculation current
               ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
@@ -154,6 +164,42 @@ def read_rows(
         )
         with young_garbage_only():
             return cursor.fetchall()
+
+
+def read_rows_to_retry(chunk: PlanChunk, *, high_water: int) -> list[Row]:
+    """The rows of the chunk's source that failed or were conflicts and stand on a calculation of its release, in transaction-id order."""
+    with transaction.atomic(), connection.cursor() as settings, in_binary() as cursor:
+        settings.execute(ROW_BY_ROW)
+        cursor.execute(
+            f"""
+            SELECT {_ROW}
+            FROM (
+                SELECT DISTINCT outcome.transaction_id
+                FROM remediation_planchunk source
+                JOIN remediation_outcome outcome ON outcome.plan_chunk_id = source.id AND outcome.kind IN ('failed', 'conflict')
+                JOIN remediation_job job ON job.id = outcome.job_id AND job.plan_id = source.plan_id
+                WHERE source.id = %(source)s
+            ) AS troubled
+            JOIN transactions_currentcalculation current ON current.transaction_id = troubled.transaction_id
+            JOIN transactions_calculation c ON c.id = current.calculation_id
+            JOIN transactions_transaction t ON t.id = c.transaction_id
+            WHERE c.release_id = %(release)s AND c.id <= %(high_water)s
+            ORDER BY c.transaction_id
+            """,
+            {"source": chunk.source_chunk_id, "release": chunk.release_id, "high_water": high_water},
+            prepare=False,
+        )
+        return cursor.fetchall()
+
+
+def count_elsewhere(chunk: PlanChunk) -> int:
+    """Rows of a retry's chunk that stand on a release that none of the plan's chunks looks at.
+
+    They are counted by the chunk of the source's own release, so that each is counted once.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_ELSEWHERE, {"chunk": chunk.pk})
+        return int(cursor.fetchone()[0])
 
 
 def in_binary() -> "psycopg.Cursor[Any]":
@@ -219,7 +265,7 @@ def store(plan: Plan, job_chunk: JobChunk, scanned: ScannedChunk) -> None:
         unchanged=scanned.unchanged,
         proposed=len(scanned.proposals),
         failed=len(scanned.failures),
-        moved_since=0,
+        moved_since=scanned.moved_since,
         money=scanned.causes.money(),
         causes=scanned.causes.as_json(),
     )
@@ -299,3 +345,23 @@ def _copy_failures(job_chunk: JobChunk, failures: list[tuple[int, str]]) -> None
             copy.write_row(
                 (job_chunk.job_id, job_chunk.plan_chunk_id, transaction_id, "failed", reason, "{}")
             )
+
+
+_ELSEWHERE = """
+    SELECT count(*)
+    FROM remediation_planchunk chunk
+    JOIN remediation_planchunk source ON source.id = chunk.source_chunk_id AND source.release_id = chunk.release_id
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT outcome.transaction_id
+        FROM remediation_outcome outcome
+        JOIN remediation_job job ON job.id = outcome.job_id AND job.plan_id = source.plan_id
+        WHERE outcome.plan_chunk_id = source.id AND outcome.kind IN ('failed', 'conflict')
+    ) AS troubled
+    LEFT JOIN transactions_currentcalculation current ON current.transaction_id = troubled.transaction_id
+    LEFT JOIN transactions_calculation standing ON standing.id = current.calculation_id
+    WHERE chunk.id = %(chunk)s AND NOT EXISTS (
+        SELECT FROM remediation_planchunk sibling
+        WHERE sibling.plan_id = chunk.plan_id AND sibling.source_chunk_id = source.id
+          AND sibling.release_id = standing.release_id
+          AND standing.id <= (SELECT high_water FROM remediation_plan WHERE id = chunk.plan_id))
+"""

@@ -126,7 +126,11 @@ class ScopeRow:
 
 def _read_scope(case: Case, selection: Selection, bounds: dict[str, Any]) -> list[ScopeRow]:
     condition = selection.condition()
-    last = Plan.objects.filter(case=case, kind="apply", status__in=APPLIED_PLAN).order_by("-pk").first()
+    last = (
+        Plan.objects.filter(case=case, kind="apply", retries=None, status__in=APPLIED_PLAN)
+        .order_by("-pk")
+        .first()
+    )
     with connection.cursor() as cursor:
         cursor.execute(
             SCOPE.replace("{condition}", condition.sql).replace(

@@ -102,7 +102,12 @@ class CaseAdmin(ActingAdmin):
             ],
             "open_plan": next((plan for plan in plans if plan.status in OPEN_PLAN), None),
             "in_scope": next(
-                (plan.manifest["scanned"] for plan in plans if plan.manifest and plan.kind == "apply"), None
+                (
+                    plan.manifest["scanned"]
+                    for plan in plans
+                    if plan.manifest and plan.kind == "apply" and not plan.retries_id
+                ),
+                None,
             ),
             "verification": verification,
             "classes": _classes(verification),

@@ -26,6 +26,7 @@ from remediation.admin.progress import applied_by
 from remediation.apply import start_apply
 from remediation.approval import approve, reject, valid_approvals, why_not_decide
 from remediation.models import Job, Outcome, Plan
+from remediation.retry import request_retry, rows_to_retry
 from transactions.templatetags.money import count
 
 
@@ -73,14 +74,18 @@ class PlanAdmin(ActingAdmin):
         return moment(plan.requested_at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("case", "revision", "requested_by", "source_plan")
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("case", "revision", "requested_by", "source_plan", "retries")
+        )
 
     def own_urls(self) -> list[URLPattern]:
         rows = self.admin_site.admin_view(plan_rows_view(self))
         return [*super().own_urls(), path("<int:pk>/rows/", rows, name="remediation_plan_rows")]
 
     def buttons(self) -> dict[str, Action]:
-        return {"approve": press_approve, "reject": press_reject, "apply": press_apply}
+        return {"approve": press_approve, "reject": press_reject, "apply": press_apply, "retry": press_retry}
 
     def others_concerned(self, subject: Plan) -> list[Any]:
         return [subject, *subject.jobs.all(), subject.case]
@@ -108,6 +113,8 @@ class PlanAdmin(ActingAdmin):
             "why_not_fresh": why_not_fresh(subject)
             if subject.status in (Plan.Status.READY, Plan.Status.APPROVED)
             else "",
+            "to_retry": rows_to_retry(subject) if request.user.has_perm("remediation.preview_plan") else 0,
+            "retry": subject.retried_by.first(),
             "may_apply": request.user.has_perm("remediation.apply_plan"),
         }
 
@@ -174,3 +181,12 @@ def press_apply(request: HttpRequest, plan: Plan, acting_user: User) -> Job:
             "a plan is applied once.",
         )
     return job
+
+
+def press_retry(request: HttpRequest, plan: Plan, acting_user: User) -> Plan:
+    """Plan to try the plan's failed and conflicting rows again, or lead to the plan that does already."""
+    retry = request_retry(plan, acting_user=acting_user)
+    messages.success(
+        request, f"{retry} is being prepared. It changes nothing until it is approved and applied."
+    )
+    return retry

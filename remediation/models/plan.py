@@ -17,8 +17,9 @@ class Plan(models.Model):
     """What a preview found, frozen: never edited, and previewed again as a new plan.
 
     An `apply` plan's rows are the calculations that its chunks proposed. A `revert` names the plan it takes back, a `reapply` the
-    revert that it takes back; their rows are `PlanMember`s. `digest` is the SHA-256 of `manifest` in canonical JSON, and is what
-    people approve. The statuses and their arrows are explained in `remediation.lifecycle`; triggers enforce them.
+    revert that it takes back; their rows are `PlanMember`s. An apply that `retries` another plan looks only at that one's failed and
+    conflicting rows. `digest` is the SHA-256 of `manifest` in canonical JSON, and is what people approve. The statuses and their arrows are
+    explained in `remediation.lifecycle`; triggers enforce them.
     """
 
     class Kind(models.TextChoices):
@@ -42,6 +43,14 @@ class Plan(models.Model):
     kind = models.CharField(max_length=16, choices=Kind)
     source_plan = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="taken_back_by"
+    )
+    retries = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="retried_by",
+        help_text="The plan whose failed and conflicting rows alone it tries again.",
     )
     reason = models.TextField()
     targets = models.JSONField(
@@ -78,6 +87,9 @@ class Plan(models.Model):
                 condition=Q(kind="apply", source_plan__isnull=True)
                 | (~Q(kind="apply") & Q(source_plan__isnull=False)),
                 name="plan_source_fits_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(retries__isnull=True) | Q(kind="apply"), name="plan_retry_is_an_apply"
             ),
             models.CheckConstraint(
                 condition=Q(
@@ -124,7 +136,8 @@ class PlanChunk(models.Model):
     """A bounded part of a plan: bounded up front, scanned once, frozen then.
 
     An apply plan's chunk covers the calculations of `release` after (`after_at`, `after_id`) up to and with
-    (`through_at`, `through_id`), in the order (calculated_at, id); a revert's chunk covers the rows that `source_chunk` applied.
+    (`through_at`, `through_id`), in the order (calculated_at, id); a revert's chunk covers the rows that `source_chunk` applied,
+    a retry's the rows of `source_chunk` that failed or were conflicts and stand on a calculation of `release` now.
     `money` maps "USD:2" to whole numbers: {"before", "after", "delta", "largest"}; `causes` is described in `remediation.causes`.
     """
 
@@ -143,7 +156,7 @@ class PlanChunk(models.Model):
     proposed = models.PositiveIntegerField(null=True)
     failed = models.PositiveIntegerField(null=True)
     moved_since = models.PositiveIntegerField(
-        null=True, help_text="Rows a revert leaves alone: they stand elsewhere now."
+        null=True, help_text="Rows a revert or a retry leaves alone: they stand elsewhere now."
     )
     money = models.JSONField(null=True)
     causes = models.JSONField(null=True)
@@ -157,7 +170,12 @@ class PlanChunk(models.Model):
         ordering: ClassVar = ["plan", "position"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["plan", "position"], name="planchunk_position_unique"),
-            models.UniqueConstraint(fields=["plan", "source_chunk"], name="planchunk_source_unique"),
+            models.UniqueConstraint(
+                fields=["plan", "source_chunk", "release"],
+                condition=Q(source_chunk__isnull=False),
+                nulls_distinct=False,
+                name="planchunk_source_unique",
+            ),
             models.CheckConstraint(
                 condition=Q(scanned_at__isnull=True, root__isnull=True)
                 | Q(

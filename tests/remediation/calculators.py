@@ -41,6 +41,18 @@ def raises_on_odd(inputs: Inputs, scale: int) -> Amounts:
     return amounts
 
 
+MENDED: set[str] = set()
+"""Versions whose defect was mended, without that their source says so."""
+
+
+@register("fee", "mendable")
+def raises_on_odd_until_mended(inputs: Inputs, scale: int) -> Amounts:
+    amounts = _amounts(inputs, scale, 2)
+    if amounts["net"] % 2 and "mendable" not in MENDED:
+        raise ValueError("An odd net amount has no fee yet.")
+    return amounts
+
+
 @register("fee", "forgetful")
 def answers_differently(inputs: Inputs, scale: int) -> Amounts:
     amounts = _amounts(inputs, scale, 2)
