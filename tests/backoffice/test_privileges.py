@@ -97,7 +97,9 @@ def test_the_application_is_a_role_of_no_power(db: None) -> None:
             " WHERE rolname = current_user"
         )
         assert cursor.fetchone() == (False, False, False, False, False)
-        cursor.execute("SELECT roleid::regrole::text FROM pg_auth_members WHERE member = current_user::regrole")
+        cursor.execute(
+            "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = current_user::regrole"
+        )
         # It sees how far replicas are behind, and changes nothing by it.
         assert cursor.fetchall() == [("pg_read_all_stats",)]
     refused("SET ROLE amends_owner")
