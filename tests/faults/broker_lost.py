@@ -27,7 +27,7 @@ def _applied_in_spite_of(world: World, job: Job, since: float) -> None:
     world.settle(job.plan)
 
 
-@fault("the doorbell rung 1,000 times, never, and forged", quick=True)
+@fault("the doorbell rung 1,000 times, never, and forged")
 def doorbell(world: World, rng: Random) -> None:
     world.want_workers(concurrency=2)
     _, plan = world.approved_incident(120)

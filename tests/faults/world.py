@@ -46,6 +46,7 @@ from transactions.models import IngestBatch, Release, Store
 from transactions.selection import Selection
 
 PREPARED = "amends_prepared"
+PASSWORD = "correct-horse-battery-9"
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 RING_SECONDS = 1.5
 """The supervisor rings every three seconds. Much more often, and workers would do nothing but answer."""
@@ -108,7 +109,7 @@ class World:
         with self.owner() as owner:
             witness.install(owner)
         for name, role in (("engineer", "engineer"), ("approver", "approver")):
-            user = User.objects.create_user(name, is_staff=True)
+            user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
             user.groups.add(Group.objects.get(name=role))
         connection.close()
         with self.administration() as admin:

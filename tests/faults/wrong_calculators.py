@@ -8,7 +8,7 @@ from random import Random
 
 from remediation.models import Job, Plan
 from tests.faults.catalogue import fault
-from tests.faults.world import World
+from tests.faults.world import PASSWORD, World
 from tests.worker_process import ROOT
 
 SWAPPED = "tests.faults.swapped_calculators"
@@ -54,9 +54,9 @@ def swapped(world: World, rng: Random) -> None:
     world.want_workers(concurrency=2)
     _, plan = world.approved_incident(60)
     done = subprocess.run(
-        [sys.executable, "manage.py", "apply", str(plan.case_id), "--as", "engineer"],
+        [sys.executable, "manage.py", "apply", str(plan.pk), "--as", "engineer"],
         cwd=ROOT,
-        env=os.environ | {"AMENDS_CALCULATORS": SWAPPED},
+        env=os.environ | {"AMENDS_CALCULATORS": SWAPPED, "AMENDS_PASSWORD": PASSWORD},
         capture_output=True,
         text=True,
         check=False,
