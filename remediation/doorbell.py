@@ -1,5 +1,7 @@
 """Celery is the doorbell: a message says only that a job has work. Lost, repeated, late or forged, it does no harm."""
 
+from typing import Any
+
 import structlog
 from celery import current_app
 from django.conf import settings
@@ -33,10 +35,29 @@ def ring(job_id: int) -> bool:
 
 
 def ring_waiting_jobs() -> int:
-    """Ring for every running job: for its waiting chunks, or to be concluded. How many jobs were rung for."""
+    """Ring for every running job: for its waiting chunks, or to be concluded. How many jobs were rung for.
+
+    None while as many rings are unheard as are sent for a job: they would pile up as long as no worker is there, and whoever came
+    back would have to go through all of them.
+    """
+    if _unheard() >= settings.AMENDS_MOST_RINGS:
+        return 0
     return sum(
         ring(job_id) for job_id in Job.objects.filter(status=Job.Status.RUNNING).values_list("pk", flat=True)
     )
+
+
+def _unheard() -> int:
+    """Messages that no worker has taken; 0 where the broker cannot be asked, which `ring` will find out."""
+    with current_app.connection_for_write() as broker:
+        away: tuple[type[Exception], ...] = (*broker.connection_errors, OperationalError, OSError)
+        try:
+            # Not passive: kombu asks for a passive one's key without the prefix of all keys, and would never find it.
+            channel: Any = broker.default_channel
+            declared = channel.queue_declare(settings.CELERY_TASK_DEFAULT_QUEUE)
+        except away:
+            return 0
+        return int(declared.message_count)
 
 
 def workers_alive() -> list[str]:
