@@ -50,7 +50,7 @@ def ring_waiting_jobs() -> int:
 def _unheard() -> int:
     """Messages that no worker has taken; 0 where the broker cannot be asked, which `ring` will find out."""
     with current_app.connection_for_write() as broker:
-        away: tuple[type[Exception], ...] = (*broker.connection_errors, OperationalError, OSError)
+        away: tuple[type[BaseException], ...] = (*broker.connection_errors, OperationalError, OSError)
         try:
             # Not passive: kombu asks for a passive one's key without the prefix of all keys, and would never find it.
             channel: Any = broker.default_channel
