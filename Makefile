@@ -31,7 +31,7 @@ demo: setup ## The same without serving
 	@exec $(BIN)/python manage.py run --no-serve
 
 test: setup ## The whole suite, on a database and a broker of its own
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup ## Formatting, lint, types, import floors, migrations, deployment checks
 	@$(BIN)/ruff format --check .

@@ -20,11 +20,16 @@ def _on_test_database(url: str) -> str:
     return urlunsplit(parts._replace(path=f"/{TEST_DATABASE}"))
 
 
-TEST_SERVERS_ARE_EMBEDDED = not os.environ.get("DATABASE_URL")
-_home = Path(os.environ.get("AMENDS_HOME") or Path(__file__).parent.parent / ".amends") / "tests"
+# Set by whoever is first: the processes that pytest-xdist starts inherit what is set below, and are on the same servers.
+TEST_SERVERS_ARE_EMBEDDED = "AMENDS_TEST_HOME" in os.environ or not os.environ.get("DATABASE_URL")
+_home = Path(
+    os.environ.get("AMENDS_TEST_HOME")
+    or Path(os.environ.get("AMENDS_HOME") or Path(__file__).parent.parent / ".amends") / "tests"
+)
 TEST_HOME = Home(_home)
 os.environ["AMENDS_HOME"] = str(_home)
 if TEST_SERVERS_ARE_EMBEDDED:
+    os.environ["AMENDS_TEST_HOME"] = str(_home)
     os.environ["DATABASE_URL"] = TEST_HOME.application_url(TEST_DATABASE)
     os.environ["DATABASE_OWNER_URL"] = TEST_HOME.owner_url(TEST_DATABASE)
     os.environ["DATABASE_ADMIN_URL"] = TEST_HOME.admin_url()
