@@ -1,14 +1,10 @@
 """`python -m benchmarks --rows 1000000 --workers 2`: measures, prints a table, writes JSON to benchmarks/results/."""
 
 import argparse
-import json
 import os
-import platform
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,15 +13,14 @@ import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
 django.setup()
 
-from rich.console import Console  # noqa: E402 (Django is set up above)
-from rich.table import Table  # noqa: E402
+from rich.table import Table  # noqa: E402 (Django is set up above)
 
 from benchmarks.calculators import LEAN_VERSION  # noqa: E402
 from benchmarks.databases import durability, fresh_copy, servers, settle, template_of  # noqa: E402
 from benchmarks.django_ways import bulk_update, save_each  # noqa: E402
 from benchmarks.floor import SETTINGS, SQL_TEXT, FloorTimes, run_floor  # noqa: E402
 from benchmarks.product import ProductTimes, floor_chunks, run_product  # noqa: E402
-from benchmarks.revision import commit  # noqa: E402
+from benchmarks.report import console, figure, machine, tell_figures, write_result  # noqa: E402
 from benchmarks.settings import OWNER_URL  # noqa: E402
 
 SMALL = 100_000
@@ -33,20 +28,15 @@ SMALL = 100_000
 SHIPPED_VERSION = "2.0.0"
 WANTED = {"floor": 0.7, "bulk_update": 25.0, "save": 50.0, "megabytes": 300.0, "more_megabytes": 20.0}
 
-_console = Console(width=120)
-
 
 def main() -> int:
     """0 where every figure is as wanted, 1 where one is not."""
     options = _arguments()
     with servers():
         measured = _measure(options)
-    file = Path(__file__).parent / "results" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     _print(measured)
-    _console.print(f"Written to {file}")
-    return 0 if all(line["reached"] for line in measured["figures"]) else 1
+    write_result("", measured)
+    return tell_figures(measured["figures"], beside=measured["of_the_floor"])
 
 
 def _arguments() -> argparse.Namespace:
@@ -97,11 +87,11 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     rate = median(_rate(product) for product in products)
     peak = max(product.megabytes for product in products)
     figures = [
-        _figure("preview + apply, of the floor's speed", median(ratios), WANTED["floor"]),
-        _figure("times bulk_update + bulk_create", rate / bulk, WANTED["bulk_update"]),
-        _figure("times save()", rate / saving, WANTED["save"]),
-        _figure("worker memory at its peak, MB", peak, WANTED["megabytes"], at_most=True),
-        _figure(
+        figure("preview + apply, of the floor's speed", median(ratios), WANTED["floor"]),
+        figure("times bulk_update + bulk_create", rate / bulk, WANTED["bulk_update"]),
+        figure("times save()", rate / saving, WANTED["save"]),
+        figure("worker memory at its peak, MB", peak, WANTED["megabytes"], at_most=True),
+        figure(
             f"MB more than at {min(options.rows, SMALL):,} transactions",
             peak - few.megabytes,
             WANTED["more_megabytes"],
@@ -129,25 +119,20 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         "small": vars(few),
         "sizes": vars(options),
         "server": settings,
-        "machine": {
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            "commit": commit(),
-            "load": os.getloadavg(),
-        },
+        "machine": machine(),
         "floor_sql": SQL_TEXT,
     }
 
 
 def _step(what: str, do: Callable[[], Any]) -> Any:
-    _console.print(f"{what} … ", end="")
+    console.print(f"{what} … ", end="")
     result = do()
     if isinstance(result, FloorTimes | ProductTimes):
-        _console.print(
+        console.print(
             f"preview {result.preview:.2f} s, apply {result.apply:.2f} s: {_rate(result):,.0f} rows/s"
         )
     else:
-        _console.print(f"{result:,.0f} rows/s" if isinstance(result, float) else "done")
+        console.print(f"{result:,.0f} rows/s" if isinstance(result, float) else "done")
     return result
 
 
@@ -169,16 +154,11 @@ def _rate(times: FloorTimes | ProductTimes) -> float:
     return times.rows / _total(times)
 
 
-def _figure(name: str, value: float, wanted: float, *, at_most: bool = False) -> dict[str, Any]:
-    reached = value <= wanted if at_most else value >= wanted
-    return {"figure": name, "measured": value, "wanted": wanted, "at_most": at_most, "reached": reached}
-
-
 def _print(measured: dict[str, Any]) -> None:
-    _console.rule("The floor's SQL")
-    _console.print(measured["floor_sql"], markup=False, highlight=False)
-    _console.rule("Server")
-    _console.print(
+    console.rule("The floor's SQL")
+    console.print(measured["floor_sql"], markup=False, highlight=False)
+    console.rule("Server")
+    console.print(
         ", ".join(f"{name} {value}" for name, value in sorted(measured["server"].items())), highlight=False
     )
     table = Table("Rows a second, preview + apply", "each run")
@@ -186,16 +166,7 @@ def _print(measured: dict[str, Any]) -> None:
         table.add_row(
             name, ", ".join(f"{rate:,.0f}" for rate in (rates if isinstance(rates, list) else [rates]))
         )
-    _console.print(table)
-    figures = Table("Figure", "Measured", "Wanted", "")
-    for line in measured["figures"]:
-        wanted = f"{'at most' if line['at_most'] else 'at least'} {line['wanted']:g}"
-        figures.add_row(
-            line["figure"], f"{line['measured']:.2f}", wanted, "reached" if line["reached"] else "NOT REACHED"
-        )
-    for name, ratio in measured["of_the_floor"].items():
-        figures.add_row(name, f"{ratio:.2f}", "–", "")
-    _console.print(figures)
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,11 @@ ran. Writes benchmarks/results/by-stage-….json, and from it the chart in docs/
 """
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,6 @@ import psycopg  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.template import Context, Engine  # noqa: E402
-from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from backoffice.people import create_user  # noqa: E402
@@ -33,7 +30,7 @@ from benchmarks import floor  # noqa: E402
 from benchmarks.calculators import LEAN_VERSION  # noqa: E402
 from benchmarks.databases import durability, fresh_copy, servers, settle, template_of  # noqa: E402
 from benchmarks.product import SELECTION, floor_chunks  # noqa: E402
-from benchmarks.revision import commit  # noqa: E402
+from benchmarks.report import console, machine, write_result  # noqa: E402
 from benchmarks.settings import OWNER_URL  # noqa: E402
 from remediation import scan  # noqa: E402
 from remediation.apply import start_apply  # noqa: E402
@@ -73,7 +70,6 @@ _COLOURS = (
     "#222255",
     "#999933",
 )
-_console = Console(width=120)
 
 
 class Meter:
@@ -120,19 +116,12 @@ def main() -> int:
     options = parser.parse_args()
     with servers():
         sizes = {str(rows): _measure(rows) for rows in options.rows}
-        measured = {
-            "microseconds_a_row": sizes,
-            "server": durability(),
-            "commit": commit(),
-            "at": datetime.now(UTC).isoformat(),
-        }
-    file = Path(__file__).parent / "results" / f"by-stage-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+        measured = {"microseconds_a_row": sizes, "server": durability(), "machine": machine()}
     _print(sizes)
     CHART.parent.mkdir(exist_ok=True)
     CHART.write_text(_chart(sizes), encoding="utf-8")
-    _console.print(f"Written to {file}, and drawn to {CHART}")
+    write_result("by-stage-", measured)
+    console.print(f"Drawn to {CHART}")
     return 0
 
 
@@ -223,7 +212,7 @@ def _print(sizes: dict[str, dict[str, float]]) -> None:
     table.add_row("sum", *(f"{sum(size[name] for name in STAGES):.1f}" for size in sizes.values()))
     table.add_row("floor: read and COPY", *(f"{size['floor preview']:.1f}" for size in sizes.values()))
     table.add_row("floor: lock and move", *(f"{size['floor apply']:.1f}" for size in sizes.values()))
-    _console.print(table)
+    console.print(table)
 
 
 def _chart(sizes: dict[str, dict[str, float]]) -> str:

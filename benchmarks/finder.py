@@ -4,15 +4,12 @@ Warm, one question at a time, as the application's role. Prints a table, writes 
 """
 
 import argparse
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
@@ -25,11 +22,10 @@ from django.contrib.admin import AdminSite, ModelAdmin  # noqa: E402 (Django is 
 from django.contrib.auth.models import User  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import RequestFactory  # noqa: E402
-from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.databases import durability, fresh_copy, servers, settle, template_of  # noqa: E402
-from benchmarks.revision import commit  # noqa: E402
+from benchmarks.report import console, machine, write_result  # noqa: E402
 from transactions.estimate import estimate  # noqa: E402
 from transactions.finder import Place, count, page  # noqa: E402
 from transactions.models import CurrentCalculation, Release  # noqa: E402
@@ -50,7 +46,6 @@ TARGET = "2.0.0"
 WANTED_MILLISECONDS = {"count and histogram": 150, "first page": 150, "deep page": 150, "estimate": 1000}
 _WARM_UPS = 3
 _MOST_SECONDS = 30.0
-_console = Console(width=130)
 
 
 @dataclass(frozen=True)
@@ -79,10 +74,7 @@ def main() -> int:
     options = parser.parse_args()
     with servers():
         measured = _measure(options.rows, options.times)
-    file = Path(__file__).parent / "results" / f"finder-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-    _console.print(f"Written to {file}")
+    write_result("finder-", measured)
     return 0 if all(line["reached"] for line in measured["timings"]) else 1
 
 
@@ -92,7 +84,7 @@ def _measure(rows: int, times: int) -> dict[str, Any]:
     if differences := recount():
         raise AssertionError(f"The rollups are not what the rows say: {differences[:3]}")
     matched = {"window": count(WINDOW).matched, "everything": count(EVERYTHING).matched}
-    _console.print(
+    console.print(
         f"{matched['everything']:,} transactions, {matched['window']:,} in the 41 hours of one release."
     )
     timings: list[Timing] = []
@@ -105,12 +97,7 @@ def _measure(rows: int, times: int) -> dict[str, Any]:
         "matched": matched,
         "rows": rows,
         "server": durability(),
-        "machine": {
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            "commit": commit(),
-            "load": os.getloadavg(),
-        },
+        "machine": machine(),
     }
 
 
@@ -216,7 +203,7 @@ def _timed(
             break
     p95 = quantiles(taken, n=20, method="inclusive")[-1] if len(taken) > 1 else taken[0]
     timing = Timing(who, what, where, len(taken), median(taken), p95, wanted)
-    _console.print(f"{who}: {what}, {where}: {timing.p50:,.1f} ms, {timing.p95:,.1f} ms of {len(taken)}")
+    console.print(f"{who}: {what}, {where}: {timing.p50:,.1f} ms, {timing.p95:,.1f} ms of {len(taken)}")
     return timing
 
 
@@ -226,7 +213,7 @@ def _print(timings: list[Timing]) -> None:
         p95 = f"{each.p95:,.1f}" if each.reached else f"[bold red]{each.p95:,.1f}[/bold red]"
         wanted = "–" if each.wanted is None else f"≤ {each.wanted:,}"
         table.add_row(each.who, each.what, each.where, str(each.times), f"{each.p50:,.1f}", p95, wanted)
-    _console.print(table)
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,8 @@ needs some 20 GB of disk.
 """
 
 import argparse
-import json
 import os
-import platform
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import django
@@ -18,16 +14,14 @@ import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
 django.setup()
 
-from rich.console import Console  # noqa: E402 (Django is set up above)
-from rich.table import Table  # noqa: E402
+from rich.table import Table  # noqa: E402 (Django is set up above)
 
 from benchmarks.calculators import LEAN_VERSION  # noqa: E402
 from benchmarks.databases import durability, fresh_copy, servers, settle, template_of  # noqa: E402
 from benchmarks.product import ProductTimes, run_product  # noqa: E402
-from benchmarks.revision import commit  # noqa: E402
+from benchmarks.report import console, figure, machine, tell_figures, write_result  # noqa: E402
 
 WANTED = {"growth": 1.15, "workers": 1.5}
-_console = Console(width=120)
 
 
 def main() -> int:
@@ -38,12 +32,9 @@ def main() -> int:
     options = parser.parse_args()
     with servers():
         measured = _measure(options.rows, options.base)
-    file = Path(__file__).parent / "results" / f"large-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     _print(measured)
-    _console.print(f"Written to {file}")
-    return 0 if all(line["reached"] for line in measured["figures"]) else 1
+    write_result("large-", measured)
+    return tell_figures(measured["figures"])
 
 
 def _measure(rows: int, base: int) -> dict[str, Any]:
@@ -58,40 +49,28 @@ def _measure(rows: int, base: int) -> dict[str, Any]:
     speedup = cost["base, one worker"] / cost["base"]
     return {
         "figures": [
-            {
-                "figure": f"cost of a correction at {rows:,} transactions, of that at {base:,}",
-                "measured": growth,
-                "wanted": f"at most {WANTED['growth']}",
-                "reached": growth <= WANTED["growth"],
-            },
-            {
-                "figure": "two workers, times as fast as one",
-                "measured": speedup,
-                "wanted": f"at least {WANTED['workers']}",
-                "reached": speedup >= WANTED["workers"],
-            },
+            figure(
+                f"cost of a correction at {rows:,} transactions, of that at {base:,}",
+                growth,
+                WANTED["growth"],
+                at_most=True,
+            ),
+            figure("two workers, times as fast as one", speedup, WANTED["workers"]),
         ],
         "microseconds_a_row": cost,
         "runs": {name: vars(run) for name, run in runs.items()},
         "server": durability(),
-        "machine": {
-            "cpus": os.cpu_count(),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "django": django.__version__,
-            "commit": commit(),
-            "load": os.getloadavg(),
-        },
+        "machine": machine(),
     }
 
 
 def _run(rows: int, workers: int) -> ProductTimes:
-    _console.print(f"{rows:,} transactions, {workers} workers … ", end="")
+    console.print(f"{rows:,} transactions, {workers} workers … ", end="")
     template = template_of(rows)
     fresh_copy(template)
     settle()
     times = run_product(LEAN_VERSION, workers)
-    _console.print(
+    console.print(
         f"preview {times.preview:.2f} s, apply {times.apply:.2f} s: {times.rows / (times.preview + times.apply):,.0f} rows/s"
     )
     return times
@@ -108,16 +87,7 @@ def _print(measured: dict[str, Any]) -> None:
             f"{measured['microseconds_a_row'][name]:.1f}",
             f"{run['megabytes']:.0f}",
         )
-    _console.print(runs)
-    figures = Table("Figure", "Measured", "Wanted", "")
-    for line in measured["figures"]:
-        figures.add_row(
-            line["figure"],
-            f"{line['measured']:.2f}",
-            line["wanted"],
-            "reached" if line["reached"] else "NOT REACHED",
-        )
-    _console.print(figures)
+    console.print(runs)
 
 
 if __name__ == "__main__":

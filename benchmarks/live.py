@@ -5,14 +5,12 @@ can report, in batches as an import lands them, with nothing else going on and w
 """
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count as counted
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
@@ -25,14 +23,13 @@ from django.conf import settings  # noqa: E402 (Django is set up above)
 from django.contrib.auth.models import User  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.urls import reverse  # noqa: E402
-from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from backoffice.people import create_user  # noqa: E402
 from benchmarks.calculators import LEAN_VERSION  # noqa: E402
 from benchmarks.databases import durability, fresh_copy, servers, settle, template_of  # noqa: E402
 from benchmarks.product import SELECTION  # noqa: E402
-from benchmarks.revision import commit  # noqa: E402
+from benchmarks.report import console, figure, machine, tell_figures, write_result  # noqa: E402
 from benchmarks.workers import running_workers  # noqa: E402
 from remediation.apply import start_apply  # noqa: E402
 from remediation.approval import approve  # noqa: E402
@@ -49,7 +46,6 @@ BATCH = 1_000
 WORKERS, CHUNK_ROWS, ROWS_PER_SECOND = 1, 1_000, 5_000
 """Limits of the throttled apply."""
 SECONDS = 10.0
-_console = Console(width=120)
 _numbers = counted()
 
 
@@ -64,16 +60,13 @@ def main() -> int:
         measured = _measure()
     measured |= {
         "server": durability(),
-        "commit": commit(),
+        "machine": machine(),
         "rows": options.rows,
         "rows_per_second": ROWS_PER_SECOND,
     }
-    file = Path(__file__).parent / "results" / f"live-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     _print(measured)
-    _console.print(f"Written to {file}")
-    return 0 if all(line["reached"] for line in measured["figures"]) else 1
+    write_result("live-", measured)
+    return tell_figures(measured["figures"])
 
 
 def _measure() -> dict[str, Any]:
@@ -113,22 +106,10 @@ def _measure() -> dict[str, Any]:
         idle_after = _ingest(engineer)
     share = throttled / ((idle_before + idle_after) / 2)
     figures = [
-        {
-            "figure": f"{name}, p95 while a job runs, s",
-            "measured": p95,
-            "wanted": f"at most {WANTED_P95}",
-            "reached": p95 <= WANTED_P95,
-        }
+        figure(f"{name}, p95 while a job runs, s", p95, WANTED_P95, at_most=True)
         for name, (_, p95, _) in busy.items()
     ]
-    figures.append(
-        {
-            "figure": "ingest beside a throttled job, of its idle throughput",
-            "measured": share,
-            "wanted": f"at least {WANTED_SHARE}",
-            "reached": share >= WANTED_SHARE,
-        }
-    )
+    figures.append(figure("ingest beside a throttled job, of its idle throughput", share, WANTED_SHARE))
     return {
         "figures": figures,
         "pages": {"busy": busy, "quiet": quiet},
@@ -216,21 +197,12 @@ def _print(measured: dict[str, Any]) -> None:
     for name, (middle, p95, asked) in measured["pages"]["busy"].items():
         quiet = measured["pages"]["quiet"][name]
         pages.add_row(name, f"{middle:.3f}", f"{p95:.3f}", str(asked), f"{quiet[0]:.3f}", f"{quiet[1]:.3f}")
-    _console.print(pages)
+    console.print(pages)
     rates = measured["ingest_a_second"]
-    _console.print(
+    console.print(
         f"Ingest: {rates['idle'][0]:,.0f} and {rates['idle'][1]:,.0f} a second idle, {rates['throttled']:,.0f} beside a job at"
         f" {ROWS_PER_SECOND:,} rows a second, which moved {measured['moved_meanwhile']:,} meanwhile."
     )
-    figures = Table("Figure", "Measured", "Wanted", "")
-    for line in measured["figures"]:
-        figures.add_row(
-            line["figure"],
-            f"{line['measured']:.3f}",
-            line["wanted"],
-            "reached" if line["reached"] else "NOT REACHED",
-        )
-    _console.print(figures)
 
 
 if __name__ == "__main__":
