@@ -168,12 +168,22 @@ def fail_job(job: Job, failure: str, *, plan_status: str | None = None) -> None:
         job.status, job.failure, job.finished_at = Job.Status.FAILED, failure, DatabaseClock()
         job.save(update_fields=["status", "failure", "finished_at"])
         record(JOB_FAILED, job, Failed(failure=failure), actor=None)
-        if job.kind == Job.Kind.PREVIEW and job.plan is not None:
-            _fail_plan(job.plan, failure, status=plan_status or Plan.Status.FAILED)
-        elif job.kind == Job.Kind.APPLY and job.plan is not None:
-            job.plan.status, job.plan.failure = Plan.Status.STOPPED, failure
-            job.plan.save(update_fields=["status", "failure"])
-            record(PLAN_STOPPED, job.plan, Failed(failure=failure), actor=None)
+        end_plan(job, failure, status=plan_status)
+
+
+def end_plan(job: Job, failure: str, *, status: str | None = None) -> None:
+    """What becomes of the plan of a job that ends before it is done, inside the caller's transaction: where it was being previewed it fails
+    (or becomes `status`), where it was being applied it is stopped.
+    """
+    plan = job.plan
+    if plan is None:
+        return
+    if job.kind == Job.Kind.PREVIEW and plan.status == Plan.Status.PREVIEWING:
+        _fail_plan(plan, failure, status=status or Plan.Status.FAILED)
+    elif job.kind == Job.Kind.APPLY and plan.status == Plan.Status.EXECUTING:
+        plan.status, plan.failure = Plan.Status.STOPPED, failure
+        plan.save(update_fields=["status", "failure"])
+        record(PLAN_STOPPED, plan, Failed(failure=failure), actor=None)
 
 
 def _fail_plan(plan: Plan, failure: str, *, status: str = Plan.Status.FAILED) -> None:

@@ -15,6 +15,7 @@ from django.db import transaction
 from audit.errors import Refused
 from audit.permission import demand
 from audit.trail import record
+from remediation.conclusion import end_plan
 from remediation.doorbell import ring_after_commit
 from remediation.events import (
     JOB_CANCELLED,
@@ -23,15 +24,12 @@ from remediation.events import (
     JOB_PAUSING,
     JOB_RESUMED,
     JOB_TUNED,
-    PLAN_FAILED,
-    PLAN_STOPPED,
-    Failed,
     JobControlled,
     JobTuned,
 )
 from remediation.lease import DatabaseClock
 from remediation.locks import JobDoesNotStop, seize_job_firmly
-from remediation.models import Job, Plan
+from remediation.models import Job
 
 logger = structlog.get_logger(__name__)
 
@@ -194,7 +192,7 @@ def complete_stop(job: Job) -> Job:
             job.status, job.finished_at = S.CANCELLED, DatabaseClock()
             job.save(update_fields=["status", "finished_at"])
             record(JOB_CANCELLED, job, _controlled(job), actor=None, reason=job.failure)
-            _end_plan(job)
+            end_plan(job, job.failure)
     job.refresh_from_db()
     return job
 
@@ -211,21 +209,6 @@ def complete_stops() -> int:
         except JobDoesNotStop as error:
             logger.error("job.does_not_stop", job=job.pk, why=str(error))
     return stopped
-
-
-def _end_plan(job: Job) -> None:
-    plan = job.plan
-    if plan is None:
-        return
-    if job.kind == Job.Kind.PREVIEW and plan.status == Plan.Status.PREVIEWING:
-        plan.status, event = Plan.Status.FAILED, PLAN_FAILED
-    elif job.kind == Job.Kind.APPLY and plan.status == Plan.Status.EXECUTING:
-        plan.status, event = Plan.Status.STOPPED, PLAN_STOPPED
-    else:
-        return
-    plan.failure = job.failure
-    plan.save(update_fields=["status", "failure"])
-    record(event, plan, Failed(failure=job.failure), actor=None)
 
 
 def _locked(job: Job) -> Job:
