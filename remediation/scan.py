@@ -136,60 +136,51 @@ def read_rows(
 ) -> list[Row]:
     """The selected transactions that stand on a calculation of that part of the keyset, in transaction-id order."""
     condition = selection.condition()
-    with transaction.atomic(), connection.cursor() as settings, in_binary() as cursor:
-        settings.execute(ROW_BY_ROW)
-        cursor.execute(
-            f"""
-            SELECT {_ROW}
-            FROM transactions_calculation c
-            JOIN transactions_currentcalculation current
-              ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
-            JOIN transactions_transaction t ON t.id = c.transaction_id
-            WHERE c.release_id = %(release)s AND c.id <= %(high_water)s
-              AND (c.calculated_at, c.id) > (%(after_at)s, %(after_id)s)
-              AND (c.calculated_at, c.id) <= (%(through_at)s, %(through_id)s)
-              AND {condition.sql}
-            ORDER BY c.transaction_id
-            """,
-            condition.params
-            | {
-                "release": release_id,
-                "high_water": high_water,
-                "after_at": after[0],
-                "after_id": after[1],
-                "through_at": through[0],
-                "through_id": through[1],
-            },
-            prepare=False,  # A plan of its own for every chunk: they differ in what they hold.
-        )
-        with young_garbage_only():
-            return cursor.fetchall()
+    return _looked_up(
+        f"""
+        SELECT {_ROW}
+        FROM transactions_calculation c
+        JOIN transactions_currentcalculation current
+          ON current.transaction_id = c.transaction_id AND current.calculation_id = c.id
+        JOIN transactions_transaction t ON t.id = c.transaction_id
+        WHERE c.release_id = %(release)s AND c.id <= %(high_water)s
+          AND (c.calculated_at, c.id) > (%(after_at)s, %(after_id)s)
+          AND (c.calculated_at, c.id) <= (%(through_at)s, %(through_id)s)
+          AND {condition.sql}
+        ORDER BY c.transaction_id
+        """,
+        condition.params
+        | {
+            "release": release_id,
+            "high_water": high_water,
+            "after_at": after[0],
+            "after_id": after[1],
+            "through_at": through[0],
+            "through_id": through[1],
+        },
+    )
 
 
 def read_rows_to_retry(chunk: PlanChunk, *, high_water: int) -> list[Row]:
     """The rows of the chunk's source that failed or were conflicts and stand on a calculation of its release, in transaction-id order."""
-    with transaction.atomic(), connection.cursor() as settings, in_binary() as cursor:
-        settings.execute(ROW_BY_ROW)
-        cursor.execute(
-            f"""
-            SELECT {_ROW}
-            FROM (
-                SELECT DISTINCT outcome.transaction_id
-                FROM remediation_planchunk source
-                JOIN remediation_outcome outcome ON outcome.plan_chunk_id = source.id AND outcome.kind IN ('failed', 'conflict')
-                JOIN remediation_job job ON job.id = outcome.job_id AND job.plan_id = source.plan_id
-                WHERE source.id = %(source)s
-            ) AS troubled
-            JOIN transactions_currentcalculation current ON current.transaction_id = troubled.transaction_id
-            JOIN transactions_calculation c ON c.id = current.calculation_id
-            JOIN transactions_transaction t ON t.id = c.transaction_id
-            WHERE c.release_id = %(release)s AND c.id <= %(high_water)s
-            ORDER BY c.transaction_id
-            """,
-            {"source": chunk.source_chunk_id, "release": chunk.release_id, "high_water": high_water},
-            prepare=False,
-        )
-        return cursor.fetchall()
+    return _looked_up(
+        f"""
+        SELECT {_ROW}
+        FROM (
+            SELECT DISTINCT outcome.transaction_id
+            FROM remediation_planchunk source
+            JOIN remediation_outcome outcome ON outcome.plan_chunk_id = source.id AND outcome.kind IN ('failed', 'conflict')
+            JOIN remediation_job job ON job.id = outcome.job_id AND job.plan_id = source.plan_id
+            WHERE source.id = %(source)s
+        ) AS troubled
+        JOIN transactions_currentcalculation current ON current.transaction_id = troubled.transaction_id
+        JOIN transactions_calculation c ON c.id = current.calculation_id
+        JOIN transactions_transaction t ON t.id = c.transaction_id
+        WHERE c.release_id = %(release)s AND c.id <= %(high_water)s
+        ORDER BY c.transaction_id
+        """,
+        {"source": chunk.source_chunk_id, "release": chunk.release_id, "high_water": high_water},
+    )
 
 
 def count_elsewhere(chunk: PlanChunk) -> int:
@@ -202,8 +193,18 @@ def count_elsewhere(chunk: PlanChunk) -> int:
         return int(cursor.fetchone()[0])
 
 
-def in_binary() -> "psycopg.Cursor[Any]":
-    """A cursor on Django's connection whose rows come in binary, a fifth cheaper to read than texts."""
+def _looked_up(sql: str, params: dict[str, Any]) -> list[Row]:
+    """The rows of a query, looked up one by one, and in binary: a fifth cheaper to read than texts."""
+    with transaction.atomic(), connection.cursor() as settings, _in_binary() as cursor:
+        settings.execute(ROW_BY_ROW)
+        # A plan of its own for every chunk: they differ in what they hold.
+        cursor.execute(sql, params, prepare=False)
+        with young_garbage_only():
+            return cursor.fetchall()
+
+
+def _in_binary() -> "psycopg.Cursor[Any]":
+    """A cursor on Django's connection whose rows come in binary."""
     connection.ensure_connection()
     return psycopg.Cursor(connection.connection)
 

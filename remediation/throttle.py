@@ -31,8 +31,11 @@ class Pace:
 def pace_of(job: Job) -> Pace:
     """How large the next chunk of an apply may be: as many rows as the last ones would have committed in the target time.
 
-    Derived from the last finished chunks. Where those were small by our own doing and fast again, twice as many.
+    Derived from the last finished chunks. Where those were small by our own doing and fast again, twice as many. Other jobs' chunks are
+    as large as they were planned.
     """
+    if job.kind != Job.Kind.APPLY:
+        return Pace(None, "")
     target = settings.AMENDS_TARGET_COMMIT_MILLISECONDS / 1000
     with connection.cursor() as cursor:
         cursor.execute(
