@@ -98,26 +98,19 @@ def lay_out(chunks: Sequence[PlanChunk], stages: Sequence[int]) -> list[Part]:
 
 
 def _spread(chunks: Sequence[PlanChunk], taken: dict[int, int], rows: int) -> list[tuple[int, int]]:
-    """(chunk's index, rows): `rows` in all, evenly from `SPREAD` chunks as far as they have them, the rest from the first others."""
+    """(chunk's index, rows): `rows` in all, evenly from `SPREAD` chunks, and where those have too few, all of others and then of those."""
     step = max(len(chunks) // SPREAD, 1)
     chosen = list(range(0, len(chunks), step))[:SPREAD]
     others = [index for index in range(len(chunks)) if index not in set(chosen)]
     share = -(-rows // len(chosen))
-    found: list[tuple[int, int]] = []
-    for index in chosen + others:
-        free = (chunks[index].proposed or 0) - taken[index]
-        count = min(free, rows, share if index in chosen else rows)
+    found: dict[int, int] = {}
+    for index, most in [*((each, share) for each in chosen), *((each, rows) for each in others + chosen)]:
+        already = found.get(index, 0)
+        count = min((chunks[index].proposed or 0) - taken[index] - already, most, rows)
         if count:
-            found.append((index, count))
+            found[index] = already + count
             rows -= count
-    for index in chosen if rows else ():
-        # Smaller plans than their stages need: what is left of the chosen ones themselves.
-        already = sum(count for other, count in found if other == index)
-        count = min((chunks[index].proposed or 0) - taken[index] - already, rows)
-        if count:
-            found = [pair for pair in found if pair[0] != index] + [(index, already + count)]
-            rows -= count
-    return found
+    return list(found.items())
 
 
 def advance_stage(job_id: int) -> bool:
