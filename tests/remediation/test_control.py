@@ -41,16 +41,6 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 @pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
-def approver(users: UserFactory) -> User:
-    return users("approver")
-
-
-@pytest.fixture
 def job(engineer: User, approver: User, settings: Any) -> Job:
     """An apply of four rows in two chunks, begun."""
     settings.AMENDS_PLAN_CHUNK_ROWS = 2

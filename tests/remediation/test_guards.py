@@ -23,11 +23,6 @@ def refused(sql: str, parameters: list[Any] | None = None) -> str:
 
 
 @pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
 def plan(engineer: User) -> Plan:
     report(10)
     return previewed(engineer)

@@ -9,7 +9,6 @@ from remediation.models import Outcome, Plan
 from remediation.preview import request_preview
 from remediation.revert import request_revert
 from remediation.runner import work
-from tests.conftest import UserFactory
 from tests.remediation.driving import (
     applied,
     approved,
@@ -24,16 +23,6 @@ from transactions.models import Supersession
 from transactions.selection import Selection
 
 pytestmark = pytest.mark.usefixtures("committed_db")
-
-
-@pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
-def approver(users: UserFactory) -> User:
-    return users("approver")
 
 
 def reverted(plan: Plan, engineer: User, approver: User) -> Plan:

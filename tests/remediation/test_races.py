@@ -12,21 +12,10 @@ from remediation.apply import start_apply
 from remediation.models import Case, Job, Plan
 from remediation.preview import PlanUnderWay, request_preview, supersede
 from remediation.verify import start_verify
-from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, opened, previewed, verified, work_until_ended
 from tests.remediation.incident import report
 
 pytestmark = pytest.mark.usefixtures("committed_db")
-
-
-@pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
-def approver(users: UserFactory) -> User:
-    return users("approver")
 
 
 def test_a_plan_that_a_worker_seals_while_it_is_replaced_is_replaced(engineer: User) -> None:

@@ -32,16 +32,6 @@ from transactions.selection import InvalidSelection, Selection
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 
-@pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
-def approver(users: UserFactory) -> User:
-    return users("approver")
-
-
 def test_asking_twice_gives_the_same_case_plan_job_and_approval(engineer: User, approver: User) -> None:
     report(10)
     case = opened(engineer)

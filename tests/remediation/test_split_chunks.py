@@ -13,22 +13,11 @@ from remediation.control import tune_job
 from remediation.models import Job, JobChunk, Plan
 from remediation.revert import request_revert
 from remediation.runner import work
-from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed, verified, work_until_ended
 from tests.remediation.incident import START, fee, recalculate, report, totals
 from tests.remediation.tampering import tamper
 
 pytestmark = pytest.mark.usefixtures("committed_db")
-
-
-@pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
-def approver(users: UserFactory) -> User:
-    return users("approver")
 
 
 def started_in_halves(plan: Plan, engineer: User) -> Job:

@@ -17,22 +17,11 @@ from remediation.gates import SoFar, register_gate
 from remediation.models import Job, JobChunk, Plan, PlanChunk
 from remediation.runner import work
 from remediation.stages import StagesImpossible, checked_stages, lay_out, usual_stages
-from tests.conftest import UserFactory
 from tests.remediation.driving import approved, previewed, verified, work_until_ended
 from tests.remediation.incident import START, fee, recalculate, report, totals
 from tests.remediation.tampering import tamper
 
 committed = pytest.mark.usefixtures("committed_db")
-
-
-@pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
-def approver(users: UserFactory) -> User:
-    return users("approver")
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=25), st.lists(st.integers(1, 500), max_size=4))

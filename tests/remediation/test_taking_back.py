@@ -13,7 +13,6 @@ from remediation.preview import RevertOpen, request_preview
 from remediation.revert import NothingToRevert, request_revert
 from remediation.runner import work
 from remediation.stage import Stage, stage_of
-from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed, verified, work_until_ended
 from tests.remediation.incident import START, fee, recalculate, report, totals
 from transactions.selection import Selection
@@ -22,16 +21,6 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 CORRECTED = Selection("fee", services=("payments",), versions=("2.0.0",))
 """What stands on the corrections of a first case, for a second one to correct again."""
-
-
-@pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
-def approver(users: UserFactory) -> User:
-    return users("approver")
 
 
 def planned_back(case: Case, engineer: User, plan: Plan | None = None) -> Plan:

@@ -19,11 +19,6 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 @pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
 def job(engineer: User, users: UserFactory, settings: Any) -> Job:
     """An apply of twelve rows in three chunks, begun."""
     settings.AMENDS_PLAN_CHUNK_ROWS = 4
