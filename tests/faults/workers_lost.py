@@ -10,7 +10,8 @@ from audit.models import AuditEntry
 from remediation.control import resume_job
 from remediation.models import Job, JobChunk, Plan
 from tests.faults.catalogue import fault
-from tests.faults.world import World, resume_process
+from tests.faults.machine import resume_process
+from tests.faults.world import World
 
 PREVIEW_POINTS = ("lease.before", "lease.before", "lease.after", "preview.mid_transaction")
 APPLY_POINTS = (

@@ -8,7 +8,8 @@ from random import Random
 
 from remediation.models import Job, Plan
 from tests.faults.catalogue import fault
-from tests.faults.world import PASSWORD, World
+from tests.faults.machine import PASSWORD
+from tests.faults.world import World
 from tests.worker_process import ROOT
 
 SWAPPED = "tests.faults.swapped_calculators"
