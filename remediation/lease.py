@@ -23,6 +23,7 @@ from remediation.throttle import lag_told, pace_of, tell
 
 MOST_ATTEMPTS = 6
 """Attempts at a chunk that failed, or that cost their worker, before the job is given up."""
+_STAGE_LOOKED_AT_SECONDS = 0.01
 CRASHES = 3
 """Lost workers after which a chunk is thought to be to blame: it is split, or its calculator locked away (`remediation.isolation`)."""
 
@@ -61,8 +62,8 @@ class Wait:
 def lease_chunk(job_id: int, *, worker: str) -> Lease | Wait | None:
     """The job's next waiting chunk, now leased for AMENDS_LEASE_SECONDS.
 
-    `Wait` where its rate or a replica asks for a rest; None where none waits in its stage, as many workers as it may have are at it, or it
-    does not run. An apply's chunk that is larger than the job's pace is split first.
+    `Wait` where its rate or a replica asks for a rest, or its next stage is about to begin; None where none waits in its stage, as many
+    workers as it may have are at it, or it does not run. An apply's chunk that is larger than the job's pace is split first.
     """
     with transaction.atomic():
         lock_leasing(job_id)
@@ -73,7 +74,7 @@ def lease_chunk(job_id: int, *, worker: str) -> Lease | Wait | None:
             return rest
         found = _next_chunk(job)
         if found is None:
-            return None
+            return _stage_ends_soon(job)
         chunk_id, rows = found
         pace = pace_of(job)
         tell(job, pace.why)
@@ -102,6 +103,16 @@ def _rest(job: Job) -> Wait | None:
         cursor.execute("SELECT extract(epoch FROM %s - clock_timestamp())::float", [job.not_before])
         seconds = cursor.fetchone()[0]
     return Wait(seconds, f"Its rate is {job.rows_per_second} rows a second.") if seconds > 0 else None
+
+
+def _stage_ends_soon(job: Job) -> Wait | None:
+    """A short wait where others hold the last chunks of a stage with another after it: its doorbell would take longer."""
+    if (
+        job.stage + 1 < len(job.stages)
+        and job.chunks.filter(stage=job.stage, status=JobChunk.Status.LEASED).exists()
+    ):
+        return Wait(_STAGE_LOOKED_AT_SECONDS, "The last chunks of its stage are at work.")
+    return None
 
 
 def _next_chunk(job: Job) -> tuple[int, int] | None:

@@ -20,8 +20,8 @@ from remediation.events import GATE_FAILED, STAGE_PASSED, GateFailed, StagePasse
 from remediation.gates import failed_gates, stage_so_far
 from remediation.models import Job, JobChunk, PlanChunk
 
-SPREAD = 10
-"""Plan chunks that a stage's rows are taken from, as long as those have enough."""
+SPREAD = 5
+"""Plan chunks that a stage's rows are taken from, as long as those have enough: each costs a transaction."""
 
 
 _STAGE = re.compile(r"(?P<number>[0-9]{1,12}|[0-9]{1,3}\.[0-9]{1,6}(?=%))(?P<percent>%)?")
@@ -114,12 +114,15 @@ def _spread(chunks: Sequence[PlanChunk], taken: dict[int, int], rows: int) -> li
 
 
 def advance_stage(job_id: int) -> bool:
-    """Begin the job's next stage where the current one is done and its gates are content. Whether it began.
+    """Begin the job's next stage where the current one is done and its gates are content. Whether it began, by us or another meanwhile.
 
     Where a gate is not content the job is paused, with the reason.
     """
+    seen = Job.objects.values_list("stage", flat=True).get(pk=job_id)
     with transaction.atomic():
         job = Job.objects.select_for_update().get(pk=job_id)
+        if job.stage > seen:
+            return True
         if job.status != Job.Status.RUNNING or job.stage + 1 >= len(job.stages):
             return False
         unfinished = (JobChunk.Status.WAITING, JobChunk.Status.LEASED, JobChunk.Status.REFUSED)
