@@ -26,6 +26,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "transactions.Store": INSERT_ONLY,
     "transactions.Release": INSERT_ONLY,
     "transactions.IngestBatch": INSERT_ONLY,
+    "transactions.IngestLeaves": INSERT_ONLY,
     "transactions.Transaction": INSERT_ONLY,
     "transactions.Calculation": INSERT_ONLY,
     "transactions.CurrentCalculation": READ_ONLY,  # moved by the two functions below, and nothing else

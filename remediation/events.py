@@ -60,7 +60,11 @@ class ChunkScanned(EventData, frozen=True):
 
 
 class ChunkApplied(EventData, frozen=True):
-    """Written by `amends_apply_chunk` in the database."""
+    """Written by `amends_apply_chunk` in the database: what became of `leaf_count` rows of the plan's chunk, from `first_leaf` on.
+
+    `conflicts_digest` is the SHA-256 (hexadecimal) over the transaction ids of the conflicts, ascending, 8 octets each, highest first; ""
+    where there are none. It and `leaf_count` are null in early entries.
+    """
 
     job: int
     plan: int
@@ -70,6 +74,8 @@ class ChunkApplied(EventData, frozen=True):
     conflicts: int
     money: dict[str, int]
     root: str
+    leaf_count: int | None = None
+    conflicts_digest: str | None = None
 
 
 class JobFinished(EventData, frozen=True):

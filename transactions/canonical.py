@@ -241,6 +241,26 @@ def leaf_hash(standing: CalculationFields, replaced: CalculationFields, facts_ha
     return sha256(fixed + amounts + replaced_amounts).digest()
 
 
+_REPORTED = Struct(">11s4q32sI").pack
+_REPORTED_MARK = b"\0reported/1"
+
+
+def reported_leaf(calculation: CalculationFields, facts_hash: bytes) -> bytes:
+    """SHA-256 (32 bytes) of one calculation that came in, and the facts it was made of, format `reported/1`.
+
+    The same as `amends_reported_leaf` in SQL, byte for byte.
+    """
+    amounts = calculation.amounts_text.encode()
+    fixed = _REPORTED(
+        _REPORTED_MARK,
+        *calculation[:3],
+        calculation.calculated_at_us - _POSTGRES_EPOCH_US,
+        facts_hash,
+        len(amounts),
+    )
+    return sha256(fixed + amounts).digest()
+
+
 def leaf_maker(
     *, standing_release: int, standing_at_us: int, replaced_release: int
 ) -> Callable[[int, int, str, int, bytes, str, bytes], bytes]:

@@ -4,7 +4,11 @@ from audit.events import EventData, register_event
 
 
 class TransactionsImported(EventData, frozen=True):
-    """Counts are of transactions; `contradicting` ones were rejected because other facts or amounts are known."""
+    """Counts are of transactions; `contradicting` ones were rejected because other facts or amounts are known.
+
+    `calculations` came in, and `root` (hexadecimal) is the Merkle root over their leaves: `transactions.models.IngestLeaves`. Both are null
+    in entries of before leaves were kept; a later entry transactions.covered then has them.
+    """
 
     source: str
     origin: str
@@ -13,6 +17,16 @@ class TransactionsImported(EventData, frozen=True):
     recalculated: int
     superseding_corrections: int
     contradicting: int
+    calculations: int | None = None
+    root: str | None = None
+
+
+class BatchCovered(EventData, frozen=True):
+    """Leaves of a batch that came in before leaves were kept: from here on it cannot be changed unseen."""
+
+    calculations: int
+    root: str
 
 
 IMPORTED = register_event("transactions.imported", "imported", TransactionsImported)
+BATCH_COVERED = register_event("transactions.covered", "took the leaves of", BatchCovered)

@@ -34,6 +34,7 @@ from transactions.ingest_sql import (
     RESOLVE,
     ROOM_TO_SORT,
 )
+from transactions.leaves import LANDED, store_leaves
 from transactions.models import IngestBatch
 from transactions.rollups import fold_counts
 
@@ -204,11 +205,14 @@ class Staging:
             record,
         ]
         line = "\t".join(texts)
+        amounts = amounts_json(each.amounts)
+        if "\\" in amounts:  # the only one of COPY's special characters that JSON does not escape itself
+            amounts = amounts.translate(_ESCAPES)
         # One look at the whole line: hardly any needs an escape.
         if _NEEDS_ESCAPE(line) or line.count("\t") >= len(texts):
             line = "\t".join([text.translate(_ESCAPES) for text in texts])
         return (
-            f"{each.position}\t{each.scale}\t{_utc(occurred_at)}\t{_utc(calculated_at)}\t{amounts_json(each.amounts)}\t"
+            f"{each.position}\t{each.scale}\t{_utc(occurred_at)}\t{_utc(calculated_at)}\t{amounts}\t"
             f"{each.amounts['total']}\t\\\\x{facts.hex()}\t{line}\n"
         )
 
@@ -235,6 +239,7 @@ class Staging:
                 imported, unchanged, recalculated, rejected = cursor.fetchone()
         superseding = _point_at_landed()
         if imported:
+            calculations, root = store_leaves(batch.pk, LANDED)
             record(
                 IMPORTED,
                 batch,
@@ -246,6 +251,8 @@ class Staging:
                     recalculated=recalculated,
                     superseding_corrections=superseding,
                     contradicting=rejected,
+                    calculations=calculations,
+                    root=root.hex(),
                 ),
                 actor=acting_user,
             )

@@ -14,7 +14,8 @@ CREATE_STAGING = """
         position bigint, transaction_id bigint, release_id bigint, calculated_at timestamptz, amounts jsonb, total bigint,
         personal jsonb, same_facts boolean, is_new boolean
     ) ON COMMIT DELETE ROWS;
-    CREATE TEMPORARY TABLE landed (id bigint, transaction_id bigint) ON COMMIT DELETE ROWS;
+    CREATE TEMPORARY TABLE landed (id bigint, transaction_id bigint, leaf bytea) ON COMMIT DELETE ROWS;
+    ALTER TABLE pg_temp.landed ALTER COLUMN leaf SET STATISTICS 0;
     CREATE INDEX ON pg_temp.landed (transaction_id, id);
 """
 
@@ -72,10 +73,18 @@ INSERT_CALCULATIONS = """
         FROM pg_temp.resolved WHERE same_facts
         ORDER BY transaction_id, release_id, calculated_at, position
         ON CONFLICT (transaction_id, release_id, calculated_at) WHERE plan_chunk_id IS NULL DO NOTHING
-        RETURNING id, transaction_id
+        RETURNING id, transaction_id, release_id, calculated_at, amounts
     )
-    INSERT INTO pg_temp.landed SELECT id, transaction_id FROM inserted
+    INSERT INTO pg_temp.landed
+    SELECT id, transaction_id,
+           amends_reported_leaf(id, transaction_id, release_id, calculated_at, facts_hash, amounts_text)
+    FROM (
+        SELECT inserted.id, transaction_id, release_id, calculated_at, t.facts_hash, amounts::text AS amounts_text
+        FROM inserted JOIN transactions_transaction t ON t.id = transaction_id
+        OFFSET 0
+    ) AS told
 """
+"""What landed is hashed as it stands in the table, in the statement that put it there."""
 
 INSERT_PERSONAL = """
     INSERT INTO transactions_personaldata (transaction_id, data)

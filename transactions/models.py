@@ -63,6 +63,32 @@ class IngestBatch(models.Model):
         return f"{self.source}: {self.origin}"
 
 
+class IngestLeaves(models.Model):
+    """The leaves of a piece of an ingest batch, 32 bytes a calculation, in the order of the calculations' ids. Insert-only.
+
+    A leaf is `transactions.canonical.reported_leaf` of a calculation and the facts that it was made of; `root` is the Merkle root of
+    the piece. A batch's pieces have positions from 0, and the trail carries the root over them all: see docs/audit-format.md.
+    """
+
+    batch = models.ForeignKey(
+        IngestBatch, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="leaves"
+    )
+    position = models.PositiveIntegerField()
+    first_calculation = models.BigIntegerField(help_text="The lowest id among its calculations.")
+    last_calculation = models.BigIntegerField(help_text="The highest.")
+    leaves = models.BinaryField()
+    root = models.BinaryField(max_length=32)
+
+    class Meta:
+        verbose_name_plural = "ingest leaves"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["batch", "position"], name="ingestleaves_position_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"piece {self.position} of the leaves of ingest batch {self.batch_id}"
+
+
 class Transaction(models.Model):
     """The facts that a service calculated from. Never updated.
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from transactions.canonical import canonical_json, facts_hash, microseconds
+from transactions.leaves import cover_batch
 from transactions.models import IngestBatch, Release, Store, Transaction
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -39,6 +40,7 @@ def report(
             for index, known in enumerate(ids, first)
         ]
         _point(calculations)
+        cover_batch(batch)
     return ids
 
 
@@ -54,6 +56,7 @@ def recalculate(
             transaction_id, int(facts.reference.removeprefix("o-")), release, batch, fee_percent, at
         )
         _point([calculation])
+        cover_batch(batch)
     return calculation
 
 

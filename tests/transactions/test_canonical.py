@@ -26,6 +26,7 @@ from transactions.canonical import (
     microseconds,
     netstring,
     postgres_time,
+    reported_leaf,
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -173,6 +174,50 @@ def test_a_chunks_leaf_maker_makes_the_same_leaf(
         CalculationFields(*standing[:3], at, amounts),
         CalculationFields(replaced[0], standing[1], replaced[2], replaced_at, replaced_amounts),
         facts,
+    )
+
+
+@in_database
+@given(calculations, st.binary(min_size=32, max_size=32))
+def test_the_reported_leaf_is_the_one_that_the_database_computes(
+    db: None, reported: tuple[Any, ...], facts: bytes
+) -> None:
+    in_sql = asked(
+        "SELECT amends_reported_leaf(%s, %s, %s, %s, %s, %s::jsonb::text)",
+        *reported[:4],
+        facts,
+        json.dumps(reported[4]),
+    )
+    fields = CalculationFields(*reported[:3], microseconds(reported[3]), canonical_json(reported[4]))
+    assert reported_leaf(fields, facts) == bytes(in_sql)
+
+
+def test_every_field_of_a_reported_leaf_counts_and_none_passes_for_another() -> None:
+    reported = CalculationFields(2, 7, 1, 10, '{"total": 1}')
+    leaves = {reported_leaf(reported, bytes(32)), reported_leaf(reported, bytes(31) + b"\1")}
+    others: dict[str, Any] = {
+        "id": 3,
+        "transaction_id": 8,
+        "release_id": 2,
+        "calculated_at_us": 11,
+        "amounts_text": '{"total": 2}',
+    }
+    for name, other in others.items():
+        leaves.add(reported_leaf(reported._replace(**{name: other}), bytes(32)))
+    leaves.add(reported_leaf(CalculationFields(7, 2, 1, 10, '{"total": 1}'), bytes(32)))
+    assert len(leaves) == 8
+    assert (
+        reported_leaf(reported, bytes(32))
+        == sha256(
+            b"\0reported/1"
+            + (2).to_bytes(8, "big")
+            + (7).to_bytes(8, "big")
+            + (1).to_bytes(8, "big")
+            + postgres_time(10)
+            + bytes(32)
+            + (12).to_bytes(4, "big")
+            + b'{"total": 1}'
+        ).digest()
     )
 
 
