@@ -57,13 +57,12 @@ def main() -> int:
     with servers():
         fresh_copy(template_of(options.rows))
         settle()
-        measured = _measure()
-    measured |= {
-        "server": durability(),
-        "machine": machine(),
-        "rows": options.rows,
-        "rows_per_second": ROWS_PER_SECOND,
-    }
+        measured = _measure() | {
+            "server": durability(),
+            "machine": machine(),
+            "rows": options.rows,
+            "rows_per_second": ROWS_PER_SECOND,
+        }
     _print(measured)
     write_result("live-", measured)
     return tell_figures(measured["figures"])
