@@ -44,6 +44,10 @@ TABLES: dict[str, tuple[str, ...]] = {
     "remediation.Job": NO_DELETE,
     "remediation.JobChunk": NO_DELETE,
     "remediation.Outcome": INSERT_ONLY,
+    "remediation.AuditSample": INSERT_ONLY,
+    "remediation.AuditSampleItem": INSERT_ONLY,
+    "remediation.AuditSampleVerdict": INSERT_ONLY,
+    "remediation.AuditSampleConclusion": INSERT_ONLY,
     # Roles and what they may do are code (backoffice/roles.py): only prepare_database, as the owner, writes them.
     "auth.Permission": READ_ONLY,
     "auth.Group": READ_ONLY,

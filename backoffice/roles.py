@@ -17,7 +17,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "import_transactions",
     ),
     "approver": ("approve_plan", "control_job"),
-    "auditor": (),
+    "auditor": ("audit_sample",),
     "administrator": ("view_user", "add_user", "change_user", "view_group", "view_permission"),
 }
 

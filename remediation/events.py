@@ -139,6 +139,42 @@ class VerifyFinished(EventData, frozen=True):
     reconciled: bool
 
 
+class SampleDrawn(EventData, frozen=True):
+    """An audit sample: rates as decimal texts, shares of 1; `items` is `remediation.drawing.items_digest`."""
+
+    job: int
+    plan: int
+    plan_digest: str
+    confidence: str
+    tolerable_rate: str
+    expected_rate: str
+    population: int
+    size: int
+    allowed_errors: int
+    seed: str
+    seed_chosen: bool
+    draw_format: int
+    items: str
+
+
+class SampleVerdictRecorded(EventData, frozen=True):
+    """A verdict on the `number`th drawn correction. `wrong_by` in smallest units of `money` ("USD:2"); `was` is the verdict before,
+    if any."""
+
+    number: int
+    transaction: int
+    verdict: str
+    wrong_by: int | None
+    money: str
+    was: str | None
+    shown: dict[str, Any]
+
+
+class SampleConcluded(EventData, frozen=True):
+    accepted: bool
+    report: dict[str, Any]
+
+
 CASE_OPENED = register_event("case.opened", "opened", CaseOpened)
 PREVIEW_REQUESTED = register_event("plan.preview_requested", "asked for a preview:", PreviewRequested)
 PLAN_SUPERSEDED = register_event("plan.superseded", "replaced by a newer preview", PlanSuperseded)
@@ -166,3 +202,8 @@ STAGE_PASSED = register_event("job.stage_passed", "passed a stage of", StagePass
 GATE_FAILED = register_event("job.gate_failed", "held at a gate", GateFailed)
 CHUNK_SPLIT = register_event("chunk.split", "split", ChunkSplit)
 ROW_QUARANTINED = register_event("chunk.quarantined", "quarantined", RowQuarantined)
+SAMPLE_DRAWN = register_event("sample.drawn", "drew", SampleDrawn)
+SAMPLE_VERDICT_RECORDED = register_event(
+    "sample.verdict_recorded", "judged a correction of", SampleVerdictRecorded
+)
+SAMPLE_CONCLUDED = register_event("sample.concluded", "concluded", SampleConcluded)

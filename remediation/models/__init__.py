@@ -1,6 +1,12 @@
-"""Cases, plans, approvals, jobs and outcomes."""
+"""Cases, plans, approvals, jobs, outcomes and audit samples."""
 
 from remediation.models.approval import Approval
+from remediation.models.audit_sample import (
+    AuditSample,
+    AuditSampleConclusion,
+    AuditSampleItem,
+    AuditSampleVerdict,
+)
 from remediation.models.case import Case, CaseRevision
 from remediation.models.job import Job, JobChunk
 from remediation.models.outcome import Outcome
@@ -8,6 +14,10 @@ from remediation.models.plan import Plan, PlanChunk, PlanChunkLeaves, PlanMember
 
 __all__ = [
     "Approval",
+    "AuditSample",
+    "AuditSampleConclusion",
+    "AuditSampleItem",
+    "AuditSampleVerdict",
     "Case",
     "CaseRevision",
     "Job",
