@@ -237,7 +237,7 @@ def why_not_audit(job: Job, user: User) -> str:
 
 
 def _one_at_a_time(job: Job) -> None:
-    """Wait for others who draw, judge or conclude: asked for by two at once, the same is done once. Nobody else locks a job that has ended."""
+    """Wait for others who draw, judge or conclude, so that what two ask for at once is done once. Nobody else locks an ended job."""
     Job.objects.select_for_update(of=["self"]).only("pk").get(pk=job.pk)
 
 
