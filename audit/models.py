@@ -39,9 +39,20 @@ class AuditEntry(models.Model):
         verbose_name_plural = "audit entries"
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
-            models.Index(fields=["subject_type", "subject_id", "id"], name="auditentry_subject"),
-            models.Index(fields=["event", "id"], name="auditentry_event"),
-            models.Index(fields=["actor", "id"], name="auditentry_actor"),
+            # All in the order of time: a period then is a range of whichever answers, however long the trail is.
+            models.Index(fields=["occurred_at", "id"], name="auditentry_at"),
+            models.Index(
+                fields=["subject_type", "subject_id", "occurred_at", "id"], name="auditentry_subject_at"
+            ),
+            models.Index(fields=["event", "occurred_at", "id"], name="auditentry_event_at"),
+            models.Index(fields=["actor", "occurred_at", "id"], name="auditentry_actor_at"),
+            models.Index(
+                fields=["occurred_at", "id"], condition=~models.Q(reason=""), name="auditentry_reasoned_at"
+            ),
+        ]
+        permissions: ClassVar = [
+            ("export_trail", "Can export the trail"),
+            ("oversee_trail", "Can oversee the trail's integrity"),
         ]
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ _OWN_APPS = ("audit", "transactions", "remediation")
 
 # Codenames beside viewing, which every role may: Amends hides nothing from its own people.
 ROLES: dict[str, tuple[str, ...]] = {
-    "support": (),
+    "support": ("reveal_personal_data",),
     "engineer": (
         "open_case",
         "preview_plan",
@@ -17,8 +17,16 @@ ROLES: dict[str, tuple[str, ...]] = {
         "import_transactions",
     ),
     "approver": ("approve_plan", "control_job"),
-    "auditor": ("audit_sample",),
-    "administrator": ("view_user", "add_user", "change_user", "view_group", "view_permission"),
+    "auditor": ("audit_sample", "export_trail", "oversee_trail", "reveal_personal_data"),
+    "administrator": (
+        "export_trail",
+        "oversee_trail",
+        "view_user",
+        "add_user",
+        "change_user",
+        "view_group",
+        "view_permission",
+    ),
 }
 
 

@@ -7,5 +7,6 @@ class RemediationConfig(AppConfig):
     name = "remediation"
 
     def ready(self) -> None:
-        """Register the event types: an entry of a type that nobody imported could not be written."""
+        """Register the event types, without which no entry could be written, and what belongs to a case's trail."""
         import_module("remediation.events")
+        import_module("remediation.trail_of_a_case")

@@ -176,20 +176,26 @@ class SampleConcluded(EventData, frozen=True):
 
 
 CASE_OPENED = register_event("case.opened", "opened", CaseOpened)
-PREVIEW_REQUESTED = register_event("plan.preview_requested", "asked for a preview:", PreviewRequested)
-PLAN_SUPERSEDED = register_event("plan.superseded", "replaced by a newer preview", PlanSuperseded)
+PREVIEW_REQUESTED = register_event(
+    "plan.preview_requested", "{actor} asked for {subject} to be previewed", PreviewRequested
+)
+PLAN_SUPERSEDED = register_event(
+    "plan.superseded", "{actor} replaced {subject} by a newer preview", PlanSuperseded
+)
 PLAN_SEALED = register_event("plan.sealed", "sealed", PlanSealed)
 PLAN_FAILED = register_event("plan.failed", "gave up on", Failed)
 PLAN_APPROVED = register_event("plan.approved", "approved", PlanDecided)
 PLAN_REJECTED = register_event("plan.rejected", "rejected", PlanDecided)
 APPLY_STARTED = register_event("plan.apply_started", "began to apply", ApplyStarted)
 PLAN_EXECUTED = register_event("plan.executed", "finished applying", JobFinished)
-PLAN_STOPPED = register_event("plan.stopped", "stopped part of the way through", Failed)
+PLAN_STOPPED = register_event("plan.stopped", "{actor} stopped {subject} part of the way", Failed)
 CHUNK_SCANNED = register_event("chunk.scanned", "scanned", ChunkScanned)
 CHUNK_APPLIED = register_event("chunk.applied", "applied", ChunkApplied)
 JOB_FINISHED = register_event("job.finished", "finished", JobFinished)
 JOB_FAILED = register_event("job.failed", "gave up on", Failed)
-LEASE_RECLAIMED = register_event("lease.reclaimed", "took back from a lost worker", LeaseReclaimed)
+LEASE_RECLAIMED = register_event(
+    "lease.reclaimed", "{actor} took {subject} back from a lost worker", LeaseReclaimed
+)
 VERIFY_STARTED = register_event("case.verify_started", "began to verify", VerifyStarted)
 VERIFY_FINISHED = register_event("case.verified", "verified", VerifyFinished)
 JOB_PAUSING = register_event("job.pausing", "asked to pause", JobControlled)
@@ -199,7 +205,7 @@ JOB_CANCELLING = register_event("job.cancelling", "asked to cancel", JobControll
 JOB_CANCELLED = register_event("job.cancelled", "cancelled", JobControlled)
 JOB_TUNED = register_event("job.tuned", "tuned", JobTuned)
 STAGE_PASSED = register_event("job.stage_passed", "passed a stage of", StagePassed)
-GATE_FAILED = register_event("job.gate_failed", "held at a gate", GateFailed)
+GATE_FAILED = register_event("job.gate_failed", "{actor} held {subject} at a gate", GateFailed)
 CHUNK_SPLIT = register_event("chunk.split", "split", ChunkSplit)
 ROW_QUARANTINED = register_event("chunk.quarantined", "quarantined", RowQuarantined)
 SAMPLE_DRAWN = register_event("sample.drawn", "drew", SampleDrawn)

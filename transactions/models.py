@@ -303,6 +303,7 @@ class PersonalData(models.Model):
 
     class Meta:
         verbose_name_plural = "personal data"
+        permissions: ClassVar = [("reveal_personal_data", "Can see personal data unmasked")]
 
     def __str__(self) -> str:
         return f"personal data of {self.transaction_id}"

@@ -1,33 +1,30 @@
-"""The trail's pages: who did what, in sentences."""
+"""The trail's pages: who did what, in sentences, and one entry with all that stands behind it."""
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.views.decorators.http import require_POST
 
+from audit.admin.facts import facts_of
+from audit.admin.keyset import AFTER, BEFORE, PlaceUnreadable
 from audit.admin.read_only import ReadOnlyAdmin
-from audit.events import UnregisteredEvent, registered_event, registered_events
+from audit.admin.trail_form import ZONES, TrailForm, event_choices, read_form
+from audit.admin.trail_page import LOOKED_THROUGH, TrailPage, trail_page
+from audit.events import UnregisteredEvent, registered_event
+from audit.export import CONTENT_TYPES, UnknownFormat, export_trail
 from audit.models import AuditEntry
-from audit.templatetags.reading import moment
-from audit.trail import SYSTEM_LABEL
+from audit.permission import NotPermitted
+from audit.sentence import sentence
 
 # A chunk has no page of its own: its plan or job, named in the entry's data, shows it.
 _SHOWN_BY = {"planchunk": "plan", "jobchunk": "job"}
-
-
-def sentence(entry: AuditEntry) -> str:
-    """What happened, as a sentence: "ben approved Plan 3 (apply)"."""
-    try:
-        words = registered_event(entry.event).sentence
-    except UnregisteredEvent:
-        words = entry.event
-    if "{actor}" in words:
-        return words.format(actor=entry.actor_label, subject=entry.subject_label)
-    return f"{entry.actor_label} {words} {entry.subject_label}"
 
 
 def subject_page(entry: AuditEntry) -> str:
@@ -41,80 +38,118 @@ def subject_page(entry: AuditEntry) -> str:
         return ""
 
 
-class EventFilter(admin.SimpleListFilter):
-    """By event type: those that are registered, so that no row is read to list them."""
-
-    title = "what happened"
-    parameter_name = "event"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(event.name, event.name) for event in registered_events()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
-        return queryset.filter(event=self.value()) if self.value() else queryset
-
-
-class ActorFilter(admin.SimpleListFilter):
-    """By who did it: the reader, Amends itself, or whoever was chosen by clicking on a name."""
-
-    title = "who did it"
-    parameter_name = "actor"
-    AMENDS = "amends"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        choices = [(str(request.user.pk), "me"), (self.AMENDS, SYSTEM_LABEL)]
-        chosen = request.GET.get(self.parameter_name, "")
-        if chosen.isdigit() and chosen != str(request.user.pk):
-            person = User.objects.filter(pk=chosen[:18]).first()
-            choices.append((chosen, person.get_username() if person else f"user {chosen}"))
-        return choices
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
-        chosen = self.value()
-        if not chosen:
-            return queryset
-        if chosen == self.AMENDS:
-            return queryset.filter(actor__isnull=True)
-        return queryset.filter(actor_id=int(chosen[:18])) if chosen.isdigit() else queryset.none()
+def split_sentence(entry: AuditEntry) -> tuple[str, str, str]:
+    """An entry's sentence in three: before its subject, the subject, and after it; without a subject all stands in the first."""
+    try:
+        words = registered_event(entry.event).sentence
+    except UnregisteredEvent:
+        words = entry.event
+    if "{" not in words:
+        words = f"{{actor}} {words} {{subject}}"
+    before, found, after = words.partition("{subject}")
+    return (
+        before.format(actor=entry.actor_label),
+        entry.subject_label if found else "",
+        after.format(actor=entry.actor_label),
+    )
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    lookups: ClassVar = frozenset({"event", "actor", "subject_type", "subject_id"})
-    list_display = ("when", "what", "who", "reason")
-    list_display_links = ("when",)
-    list_filter = (ActorFilter, EventFilter)
-    search_fields = ("actor__username",)
-    search_help_text = (
-        "The full name of an account, or a thing and its number, such as “plan 3”, “case 2” or “job 5”."
-    )
+    list_per_page = 50
+    search_fields: ClassVar = ()
 
-    @admin.display(description="when")
-    def when(self, entry: AuditEntry) -> str:
-        return moment(entry.occurred_at)
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The trail, or the part of it that the address asks for. 400 where the address asks for what cannot be asked."""
+        self.demand_view(request)
+        form = read_form(request.GET)
+        page = None if form.problems else self._page(request, form)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Trail",
+            "is_popup": False,
+            "form": form,
+            "zones": ZONES,
+            "events": event_choices(),
+            "page": page,
+            "lines": [(entry, split_sentence(entry), subject_page(entry)) for entry in page.rows]
+            if page
+            else [],
+            "looked_through": LOOKED_THROUGH,
+            "may_export": request.user.has_perm("audit.export_trail"),
+            **_addresses(request, page),
+        }
+        return TemplateResponse(request, "audit/trail.html", context, status=400 if form.problems else 200)
 
-    @admin.display(description="what happened")
-    def what(self, entry: AuditEntry) -> str:
-        page = subject_page(entry)
-        return format_html('<a href="{}">{}</a>', page, sentence(entry)) if page else sentence(entry)
+    def demand_view(self, request: HttpRequest) -> None:
+        """Raise `PermissionDenied` unless the reader may read the trail."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
 
-    @admin.display(description="by")
-    def who(self, entry: AuditEntry) -> str:
-        return format_html(
-            '<a href="?actor={}">{}</a>', entry.actor_id or ActorFilter.AMENDS, entry.actor_label
+    def own_urls(self) -> list[URLPattern]:
+        export = self.admin_site.admin_view(require_POST(self.export_view))
+        return [path("export/", export, name="audit_auditentry_export")]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """What the address asks for as a file, which is written as it is read."""
+        self.demand_view(request)
+        assert isinstance(request.user, User)
+        form = read_form(request.GET)
+        if form.problems:
+            return self.changelist_view(request)
+        wanted_as = request.POST.get("format", "")
+        try:
+            blocks = export_trail(form.wanted, wanted_as, acting_user=request.user)
+        except NotPermitted as refused:
+            raise PermissionDenied(str(refused)) from refused
+        except UnknownFormat as refused:
+            messages.error(request, str(refused))
+            return HttpResponseRedirect(f"../?{request.GET.urlencode()}")
+        name = f"trail-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{wanted_as}"
+        return StreamingHttpResponse(
+            blocks,
+            headers={
+                "Content-Type": CONTENT_TYPES[wanted_as],
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "Cache-Control": "no-store",
+            },
         )
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        kind, _, number = term.lower().partition(" ")
-        if kind in ("plan", "case", "job") and number.isdigit() and len(number) < 19:
-            return queryset.filter(subject_type=f"remediation.{kind}", subject_id=int(number)), False
-        person = User.objects.filter(username=term).first()
-        return (queryset.filter(actor_id=person.pk) if person else queryset.none()), False
+    def _page(self, request: HttpRequest, form: TrailForm) -> TrailPage | None:
+        try:
+            return trail_page(
+                form.wanted,
+                self.list_per_page,
+                after=request.GET.get(AFTER, ""),
+                before=request.GET.get(BEFORE, ""),
+            )
+        except PlaceUnreadable as error:
+            form.problems.append(str(error))
+            return None
 
     def page_context(self, request: HttpRequest, subject: AuditEntry) -> dict[str, Any]:
-        return {"title": sentence(subject), "subject_page": subject_page(subject)}
+        return {
+            "title": sentence(subject),
+            "sentence": split_sentence(subject),
+            "subject_page": subject_page(subject),
+            "facts": facts_of(subject),
+        }
+
+
+def _addresses(request: HttpRequest, page: TrailPage | None) -> dict[str, str]:
+    """Query strings of the pages around this one, and of what is asked for without a place."""
+    asked = request.GET.copy()
+    turned = any(asked.pop(name, None) for name in (AFTER, BEFORE))
+    found = {"asked_for": asked.urlencode(), "first_page": f"?{asked.urlencode()}" if turned else ""}
+    for name, place, label in (
+        (AFTER, page and page.older, "older_page"),
+        (BEFORE, page and page.newer, "newer_page"),
+    ):
+        around = asked.copy()
+        if place:
+            around[name] = place
+        found[label] = f"?{around.urlencode()}" if place else ""
+    return found

@@ -48,7 +48,7 @@ def keyset_page(
     order = [name if not backward else name[1:] if descending else f"-{name}" for name in keyset]
     try:
         if place:
-            beyond = _beyond(fields, _read_place(place, len(fields)), below=descending != backward)
+            beyond = beyond_place(fields, read_place(place, len(fields)), below=descending != backward)
             queryset = queryset.filter(beyond)
         found = list(queryset.order_by(*order)[: size + 1])
     except (ValidationError, ValueError, TypeError, DataError) as error:
@@ -62,12 +62,12 @@ def keyset_page(
         return KeysetPage([])
     return KeysetPage(
         rows,
-        after=_place(rows[-1], fields) if more or backward else "",
-        before=_place(rows[0], fields) if (more if backward else bool(after)) else "",
+        after=place_of(rows[-1], fields) if more or backward else "",
+        before=place_of(rows[0], fields) if (more if backward else bool(after)) else "",
     )
 
 
-def _beyond(fields: list[str], values: list[Any], *, below: bool) -> Q:
+def beyond_place(fields: Sequence[str], values: list[Any], *, below: bool) -> Q:
     """Rows beyond `values` in the order of `fields`, written so that an index on the fields can begin there."""
     side = "lt" if below else "gt"
     if len(fields) == 1:
@@ -78,12 +78,14 @@ def _beyond(fields: list[str], values: list[Any], *, below: bool) -> Q:
     )
 
 
-def _place(row: Model, fields: list[str]) -> str:
+def place_of(row: Model, fields: Sequence[str]) -> str:
+    """Where `row` stands in a list along `fields`, for an address."""
     values = json.dumps([row.serializable_value(name) for name in fields], cls=_Exact)
     return urlsafe_b64encode(values.encode()).decode().rstrip("=")
 
 
-def _read_place(place: str, length: int) -> list[Any]:
+def read_place(place: str, length: int) -> list[Any]:
+    """The values of a place in a list along `length` fields. Raises `PlaceUnreadable`."""
     try:
         values = json.loads(urlsafe_b64decode(place + "=" * (-len(place) % 4)))
     except (Base64Error, ValueError) as error:

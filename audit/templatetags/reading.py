@@ -1,11 +1,12 @@
 """How times, names and stored data are written for people."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from django import template
 from django.urls import NoReverseMatch, reverse
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -13,11 +14,25 @@ register = template.Library()
 
 
 @register.filter
-def moment(at: datetime | None) -> str | SafeString:
-    """A time to the second, in UTC and saying so; "" for None."""
+def moment(at: datetime | None, zone: tzinfo | None = None) -> str | SafeString:
+    """A time to the second, in UTC and saying so; in `zone` too where that is another one. "" for None."""
     if at is None:
         return ""
-    return format_html('<time datetime="{}">{} UTC</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S}")
+    in_utc = format_html(
+        '<time datetime="{}">{} UTC</time>', at.isoformat(), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    )
+    if zone is None or str(zone) == "UTC":
+        return in_utc
+    local = at.astimezone(zone)
+    return format_html(
+        '{} <span class="local">{} {}</span>', in_utc, f"{local:%Y-%m-%d %H:%M:%S}", local.tzname()
+    )
+
+
+@register.filter
+def grouped(number: int) -> str:
+    """A number of things, grouped by thousands."""
+    return str(number_format(number, decimal_pos=0, use_l10n=True, force_grouping=True))
 
 
 @register.filter

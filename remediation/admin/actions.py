@@ -9,10 +9,10 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 
-from audit.admin.entry import sentence
 from audit.admin.read_only import ReadOnlyAdmin
 from audit.errors import Refused
 from audit.models import AuditEntry
+from audit.sentence import sentence
 from audit.templatetags.reading import page_of
 
 SEEN = "seen"

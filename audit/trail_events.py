@@ -1,0 +1,28 @@
+"""What can happen to the trail itself: it is taken along, and it is protected from floods."""
+
+from audit.events import EventData, register_event
+
+
+class ExportBegun(EventData, frozen=True):
+    """Written before the first row leaves, so that no part of the trail is ever taken along unseen."""
+
+    format: str
+    filters: dict[str, str]
+
+
+class Exported(EventData, frozen=True):
+    """How an export ended: `rows` entries left, in a file of that SHA-256 (hexadecimal); not `complete` where it was broken off.
+
+    `export` is the id of the entry that tells of its beginning.
+    """
+
+    export: int
+    format: str
+    filters: dict[str, str]
+    rows: int
+    sha256: str
+    complete: bool
+
+
+EXPORT_BEGUN = register_event("trail.export_begun", "{actor} began to take a copy of the trail", ExportBegun)
+EXPORTED = register_event("trail.exported", "{actor} took a copy of the trail", Exported)
