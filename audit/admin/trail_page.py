@@ -10,7 +10,7 @@ from audit.admin.keyset import PlaceUnreadable, beyond_place, place_of, read_pla
 from audit.models import AuditEntry
 from audit.trail_filter import Reading, TrailFilter, reading
 
-LOOKED_THROUGH = 20_000
+LOOKED_THROUGH = 10_000
 """Entries that one page looks through at most."""
 _FIELDS = ("occurred_at", "id")
 
