@@ -1,4 +1,4 @@
-"""Makes the database: two roles, the schema as the owner, the application's privileges, the people's roles."""
+"""Makes the database: three roles, the schema as the owner, what application and sealer may do, the people's roles."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -45,28 +45,32 @@ class DatabaseAddress:
 
 
 def prepare_database(
-    *, owner_url: str, application_url: str, admin_url: str = "", verbosity: int = 0
+    *, owner_url: str, application_url: str, sealer_url: str, admin_url: str = "", verbosity: int = 0
 ) -> None:
     """Bring roles, database, schema, privileges and people's roles to what this version of Amends needs.
 
     Safe to repeat. `admin_url`, a superuser's, is needed only where roles or database are still to be made.
     Raises `NotPreparable`.
     """
-    owner, application = DatabaseAddress.of(owner_url), DatabaseAddress.of(application_url)
-    if owner.role == application.role:
+    owner, application, sealer = map(DatabaseAddress.of, (owner_url, application_url, sealer_url))
+    if len({owner.role, application.role, sealer.role}) < 3:
         raise NotPreparable(
-            "DATABASE_URL and DATABASE_OWNER_URL name the same role. The application must not own its tables."
+            "DATABASE_OWNER_URL, DATABASE_URL and DATABASE_SEALER_URL must name three roles. The application must not own its "
+            "tables, and must not seal what it writes."
         )
-    if owner.database != application.database:
-        raise NotPreparable("DATABASE_URL and DATABASE_OWNER_URL name different databases.")
+    if len({owner.database, application.database, sealer.database}) > 1:
+        raise NotPreparable(
+            "DATABASE_OWNER_URL, DATABASE_URL and DATABASE_SEALER_URL name different databases."
+        )
     if admin_url:
-        _make_roles_and_database(admin_url, owner, application)
+        _make_roles_and_database(admin_url, owner, application, sealer)
     _migrate(owner, verbosity)
     with _connect(owner.url, "DATABASE_OWNER_URL") as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARATION_LOCK,))
-        _demand_application_role(connection, owner, application)
-        grant_on_database(connection, owner.database, application.role)
-        grant_privileges(connection, application.role)
+        for role in (application.role, sealer.role):
+            _demand_weak_role(connection, owner.role, role)
+        grant_on_database(connection, owner.database, application.role, sealer.role)
+        grant_privileges(connection, application.role, sealer.role)
     write_roles(OWNER_ALIAS)
     connections[OWNER_ALIAS].close()
 
@@ -78,10 +82,12 @@ def _connect(url: str, name: str) -> "Connection[Any]":
         raise NotPreparable(f"{name} cannot be connected to: {error}") from error
 
 
-def _make_roles_and_database(admin_url: str, owner: DatabaseAddress, application: DatabaseAddress) -> None:
+def _make_roles_and_database(
+    admin_url: str, owner: DatabaseAddress, application: DatabaseAddress, sealer: DatabaseAddress
+) -> None:
     with _connect(admin_url, "DATABASE_ADMIN_URL") as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARATION_LOCK,))
-        for address in (owner, application):
+        for address in (owner, application, sealer):
             if not connection.execute(
                 "SELECT 1 FROM pg_roles WHERE rolname = %s", (address.role,)
             ).fetchone():
@@ -105,27 +111,25 @@ def _make_roles_and_database(admin_url: str, owner: DatabaseAddress, application
             )
 
 
-def _demand_application_role(
-    connection: "Connection[Any]", owner: DatabaseAddress, application: DatabaseAddress
-) -> None:
-    """The application's role must exist, and must be kept from what it may not do: no superuser, no member of the owner."""
+def _demand_weak_role(connection: "Connection[Any]", owner: str, role: str) -> None:
+    """`role` must exist, and must be kept from what it may not do: no superuser, no member of the owner."""
     found = connection.execute(
         """
         SELECT rolsuper OR rolcreaterole OR rolbypassrls, pg_has_role(rolname, %s, 'MEMBER')
         FROM pg_roles WHERE rolname = %s
         """,
-        (owner.role, application.role),
+        (owner, role),
     ).fetchone()
     if found is None:
         raise NotPreparable(
-            f"The role {application.role} does not exist. Make it, or set DATABASE_ADMIN_URL to a superuser's address: "
-            f"CREATE ROLE {application.role} LOGIN PASSWORD '…'."
+            f"The role {role} does not exist. Make it, or set DATABASE_ADMIN_URL to a superuser's address: "
+            f"CREATE ROLE {role} LOGIN PASSWORD '…'."
         )
     too_powerful, is_owner = found
     if too_powerful or is_owner:
         raise NotPreparable(
-            f"The role {application.role} may do more than an application should: it must be no superuser, have no "
-            f"CREATEROLE, and be no member of {owner.role}."
+            f"The role {role} may do more than it should: it must be no superuser, have no "
+            f"CREATEROLE, and be no member of {owner}."
         )
 
 

@@ -10,10 +10,11 @@ from backoffice.embedded.lifecycle import Embedded
 
 @dataclass(frozen=True)
 class PreparationUrls:
-    """The addresses of the database for owner, application and superuser ("" where nobody gave one)."""
+    """The addresses of the database for owner, application, sealer and superuser ("" where nobody gave one)."""
 
     owner: str
     application: str
+    sealer: str
     admin: str
 
 
@@ -23,9 +24,11 @@ def embedded() -> Embedded:
 
 
 def preparation_urls() -> PreparationUrls | None:
-    """Addresses to prepare the database with; None where it is elsewhere and no DATABASE_OWNER_URL was given."""
+    """Addresses to prepare the database with; None where it is elsewhere and owner's and sealer's addresses were not given."""
     if settings.EMBEDDED_DATABASE:
         home = settings.HOME
-        return PreparationUrls(home.owner_url(), home.application_url(), home.admin_url())
-    owner = os.environ.get("DATABASE_OWNER_URL")
-    return PreparationUrls(owner, os.environ["DATABASE_URL"], settings.DATABASE_ADMIN_URL) if owner else None
+        return PreparationUrls(home.owner_url(), home.application_url(), home.sealer_url(), home.admin_url())
+    owner, sealer = os.environ.get("DATABASE_OWNER_URL"), os.environ.get("DATABASE_SEALER_URL")
+    if not owner or not sealer:
+        return None
+    return PreparationUrls(owner, os.environ["DATABASE_URL"], sealer, settings.DATABASE_ADMIN_URL)

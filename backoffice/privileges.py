@@ -23,6 +23,13 @@ FULL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 TABLES: dict[str, tuple[str, ...]] = {
     "audit.AuditEntry": INSERT_ONLY,
+    # Written by the sealer's role, and the queue by a trigger: whoever writes entries cannot seal them.
+    "audit.Trail": READ_ONLY,
+    "audit.SealQueue": READ_ONLY,
+    "audit.AuditSeal": READ_ONLY,
+    "audit.AuditKey": READ_ONLY,
+    "audit.Checkpoint": READ_ONLY,
+    "audit.CheckpointPublication": READ_ONLY,
     "transactions.Store": INSERT_ONLY,
     "transactions.Release": INSERT_ONLY,
     "transactions.IngestBatch": INSERT_ONLY,
@@ -60,6 +67,17 @@ TABLES: dict[str, tuple[str, ...]] = {
     "sessions.Session": FULL,
 }
 
+# What the sealer's role may do; it may touch nothing else.
+SEALER_TABLES: dict[str, tuple[str, ...]] = {
+    "audit.Trail": READ_ONLY,
+    "audit.AuditEntry": READ_ONLY,
+    "audit.SealQueue": ("SELECT", "DELETE"),
+    "audit.AuditSeal": INSERT_ONLY,
+    "audit.AuditKey": INSERT_ONLY,
+    "audit.Checkpoint": INSERT_ONLY,
+    "audit.CheckpointPublication": INSERT_ONLY,
+}
+
 # Run with the owner's rights, so each is granted by name. Other functions have their caller's rights only.
 FUNCTIONS_WITH_OWNER_RIGHTS = (
     "amends_point_at_reported",
@@ -93,39 +111,52 @@ def privileges_by_table() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def grant_privileges(owner: "Connection[Any]", application_role: str) -> None:
-    """Take every privilege in schema public from the application, then grant what the map says; one transaction.
+def grant_privileges(owner: "Connection[Any]", application_role: str, sealer_role: str) -> None:
+    """Take every privilege in schema public from the application and the sealer, then grant what the maps say; one transaction.
 
     `owner` is a connection as the owner of all tables. Nobody else (PUBLIC) keeps anything.
     """
-    app = Identifier(application_role)
+    application = privileges_by_table()
+    sealer = {apps.get_model(label)._meta.db_table: granted for label, granted in SEALER_TABLES.items()}
     with owner.transaction():
-        for statement in (
-            "REVOKE ALL ON SCHEMA public FROM PUBLIC, {app}",
-            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {app}",
-            "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, {app}",
-            "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC, {app}",
-            "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
-            "GRANT USAGE ON SCHEMA public TO {app}",
-        ):
-            owner.execute(SQL(statement).format(app=app))
-        for table, privileges in privileges_by_table().items():
-            granted = SQL(", ").join(SQL(privilege) for privilege in privileges)
-            owner.execute(SQL("GRANT {} ON TABLE {} TO {}").format(granted, Identifier("public", table), app))
-        _grant_sequences(owner, app)
-        _grant_functions(owner, app)
+        _grant(owner, Identifier(application_role), application)
+        _grant_functions(owner, Identifier(application_role))
+        _grant(owner, Identifier(sealer_role), sealer)
 
 
-def grant_on_database(owner: "Connection[Any]", database: str, application_role: str) -> None:
-    """Let the application connect and make temporary tables (imports land in one first); nobody else."""
-    names = {"database": Identifier(database), "app": Identifier(application_role)}
+def _grant(owner: "Connection[Any]", role: Identifier, tables: dict[str, tuple[str, ...]]) -> None:
+    """Let `role` do what `tables` says, and nothing else in schema public."""
+    for statement in (
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC, {role}",
+        "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {role}",
+        "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, {role}",
+        "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC, {role}",
+        "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+        "GRANT USAGE ON SCHEMA public TO {role}",
+    ):
+        owner.execute(SQL(statement).format(role=role))
+    for table, privileges in tables.items():
+        granted = SQL(", ").join(SQL(privilege) for privilege in privileges)
+        owner.execute(SQL("GRANT {} ON TABLE {} TO {}").format(granted, Identifier("public", table), role))
+    _grant_sequences(owner, role, [table for table, privileges in tables.items() if "INSERT" in privileges])
+
+
+def grant_on_database(
+    owner: "Connection[Any]", database: str, application_role: str, sealer_role: str
+) -> None:
+    """Let the application connect and make temporary tables (imports land in one first), and the sealer connect; nobody else."""
+    names = {
+        "database": Identifier(database),
+        "app": Identifier(application_role),
+        "sealer": Identifier(sealer_role),
+    }
     owner.execute(SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
     owner.execute(SQL("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {app}").format(**names))
+    owner.execute(SQL("GRANT CONNECT ON DATABASE {database} TO {sealer}").format(**names))
 
 
-def _grant_sequences(owner: "Connection[Any]", app: Identifier) -> None:
+def _grant_sequences(owner: "Connection[Any]", role: Identifier, insertable: list[str]) -> None:
     """Numbers may be drawn for every table that may be inserted into; none may be set back."""
-    insertable = [table for table, privileges in privileges_by_table().items() if "INSERT" in privileges]
     sequences = owner.execute(
         """
         SELECT sequence.relname
@@ -137,7 +168,7 @@ def _grant_sequences(owner: "Connection[Any]", app: Identifier) -> None:
         (insertable,),
     ).fetchall()
     for (sequence,) in sequences:
-        owner.execute(SQL("GRANT USAGE ON SEQUENCE {} TO {}").format(Identifier("public", sequence), app))
+        owner.execute(SQL("GRANT USAGE ON SEQUENCE {} TO {}").format(Identifier("public", sequence), role))
 
 
 def _grant_functions(owner: "Connection[Any]", app: Identifier) -> None:

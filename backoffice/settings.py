@@ -1,7 +1,7 @@
 """Settings, from the environment. `AMENDS_ENV=production` demands what production needs; else defaults serve one machine.
 
 Read here: AMENDS_ENV, AMENDS_HOME, AMENDS_LOG_LEVEL, AMENDS_PROCESS, AMENDS_CALCULATORS, AMENDS_BROKER_PREFIX, SECRET_KEY,
-ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_ADMIN_URL, REDIS_URL, PORT.
+ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL, DATABASE_ADMIN_URL, REDIS_URL, PORT.
 """
 
 import os
@@ -117,6 +117,10 @@ def _database(url: str) -> dict[str, Any]:
 
 DATABASE_ADMIN_URL = os.environ.get("DATABASE_ADMIN_URL", "")
 DATABASES = {"default": _database(os.environ.get("DATABASE_URL") or HOME.application_url())}
+# The sealer's own process connects by this; "" where the database is elsewhere and this process was not given it.
+DATABASE_SEALER_URL = os.environ.get("DATABASE_SEALER_URL") or (
+    HOME.sealer_url() if EMBEDDED_DATABASE else ""
+)
 if os.environ.get("DATABASE_OWNER_URL"):
     DATABASES["owner"] = _database(os.environ["DATABASE_OWNER_URL"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -17,7 +17,15 @@ from psycopg.sql import SQL, Identifier
 from backoffice.database import prepare_database
 from backoffice.embedded.lifecycle import Embedded
 from backoffice.privileges import grant_on_database
-from benchmarks.settings import ADMIN_URL, APPLICATION_URL, BENCH_HOME, DATABASE, OWNER_URL, on_database
+from benchmarks.settings import (
+    ADMIN_URL,
+    APPLICATION_URL,
+    BENCH_HOME,
+    DATABASE,
+    OWNER_URL,
+    SEALER_URL,
+    on_database,
+)
 
 ROOT = Path(__file__).parent.parent
 INCIDENT = Path(__file__).with_name("incident.sql")
@@ -68,9 +76,10 @@ def template_of(rows: int) -> str:
 def fresh_copy(template: str) -> None:
     """Make the database that is measured anew, ending whatever is connected to the last one."""
     connections.close_all()
-    owner, application = urlsplit(OWNER_URL).username, urlsplit(APPLICATION_URL).username
+    owner, application, sealer = (urlsplit(url).username for url in (OWNER_URL, APPLICATION_URL, SEALER_URL))
     assert owner is not None
     assert application is not None
+    assert sealer is not None
     with _administration() as admin:
         _drop(admin, DATABASE)
         admin.execute(
@@ -79,7 +88,7 @@ def fresh_copy(template: str) -> None:
             )
         )
     with psycopg.connect(OWNER_URL) as owned:
-        grant_on_database(owned, DATABASE, application)
+        grant_on_database(owned, DATABASE, application, sealer)
 
 
 def settle() -> None:
@@ -102,6 +111,7 @@ def _load(database: str, rows: int) -> None:
     prepare_database(
         owner_url=on_database(OWNER_URL, database),
         application_url=on_database(APPLICATION_URL, database),
+        sealer_url=on_database(SEALER_URL, database),
         admin_url=ADMIN_URL,
     )
     with psycopg.connect(on_database(OWNER_URL, database)) as loading:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from backoffice.privileges import grant_on_database
-from tests.settings import ADMIN_URL, OWNER_URL, TEST_DATABASE, TEST_HOME
+from tests.settings import ADMIN_URL, OWNER_URL, SEALER_URL, TEST_DATABASE, TEST_HOME
 
 ROOT = Path(__file__).parent.parent
 # What a prepared database is made of. A change to any of it makes a new template.
@@ -67,9 +67,12 @@ def make_template() -> str:
 
 def copy_template(template: str, name: str = TEST_DATABASE) -> None:
     """Make the database `name` anew as a copy of the template, ending whatever is connected to an older one."""
-    owner, app = urlsplit(OWNER_URL).username, urlsplit(os.environ["DATABASE_URL"]).username
+    owner, app, sealer = (
+        urlsplit(url).username for url in (OWNER_URL, os.environ["DATABASE_URL"], SEALER_URL)
+    )
     assert owner is not None
     assert app is not None
+    assert sealer is not None
     # Two copies of one template at once would refuse each other.
     with TEST_HOME.locked("template.lock"), administration() as admin:
         _drop(admin, name)
@@ -79,7 +82,7 @@ def copy_template(template: str, name: str = TEST_DATABASE) -> None:
             )
         )
     with psycopg.connect(with_database(OWNER_URL, name)) as connection:
-        grant_on_database(connection, name, app)
+        grant_on_database(connection, name, app, sealer)
 
 
 def drop_database(name: str = TEST_DATABASE) -> None:
@@ -103,6 +106,7 @@ def _prepare(database: str) -> None:
     environment = os.environ | {
         "DATABASE_URL": with_database(os.environ["DATABASE_URL"], database),
         "DATABASE_OWNER_URL": with_database(OWNER_URL, database),
+        "DATABASE_SEALER_URL": with_database(SEALER_URL, database),
         "DJANGO_SETTINGS_MODULE": "backoffice.settings",
     }
     done = subprocess.run(

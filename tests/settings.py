@@ -1,7 +1,8 @@
 """The settings the suite runs with: the project's own, pointed at servers and a database that only this run uses.
 
-With DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL given, those servers are used (DATABASE_ADMIN_URL too, unless the owner may make
-databases), in databases whose names begin with “amends_test_”. Otherwise embedded ones are started under AMENDS_HOME.
+With DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL and REDIS_URL given, those servers are used (DATABASE_ADMIN_URL too,
+unless the owner may make databases), in databases whose names begin with “amends_test_”. Otherwise embedded ones are started under
+AMENDS_HOME.
 """
 
 import os
@@ -32,12 +33,14 @@ if TEST_SERVERS_ARE_EMBEDDED:
     os.environ["AMENDS_TEST_HOME"] = str(_home)
     os.environ["DATABASE_URL"] = TEST_HOME.application_url(TEST_DATABASE)
     os.environ["DATABASE_OWNER_URL"] = TEST_HOME.owner_url(TEST_DATABASE)
+    os.environ["DATABASE_SEALER_URL"] = TEST_HOME.sealer_url(TEST_DATABASE)
     os.environ["DATABASE_ADMIN_URL"] = TEST_HOME.admin_url()
     os.environ["REDIS_URL"] = TEST_HOME.broker_url
 else:
-    for _name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
+    for _name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_SEALER_URL"):
         os.environ[_name] = _on_test_database(os.environ[_name])
 OWNER_URL = os.environ["DATABASE_OWNER_URL"]
+SEALER_URL = os.environ["DATABASE_SEALER_URL"]
 ADMIN_URL = os.environ.get("DATABASE_ADMIN_URL") or urlunsplit(urlsplit(OWNER_URL)._replace(path="/postgres"))
 # Messages of this run are heard by its own workers only, whoever else shares the broker.
 os.environ["AMENDS_BROKER_PREFIX"] = f"{TEST_DATABASE}:"

@@ -9,10 +9,10 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ DATABASE_NAME = "amends"
 ADMIN_ROLE = "amends_admin"
 OWNER_ROLE = "amends_owner"
 APPLICATION_ROLE = "amends_app"
+SEALER_ROLE = "amends_sealer"
 POSTGRES_PORT = 5432  # names the socket file only: nothing listens on the network
 
 # sun_path is 108 octets on Linux, the last of them NUL.
@@ -48,7 +49,17 @@ class Credentials:
     admin_password: str
     owner_password: str
     application_password: str
+    sealer_password: str
     secret_key: str
+
+
+_SECRETS: dict[str, Callable[[], str]] = {
+    "admin_password": partial(secrets.token_urlsafe, 24),
+    "owner_password": partial(secrets.token_urlsafe, 24),
+    "application_password": partial(secrets.token_urlsafe, 24),
+    "sealer_password": partial(secrets.token_urlsafe, 24),
+    "secret_key": partial(secrets.token_urlsafe, 64),
+}
 
 
 class Home:
@@ -78,17 +89,24 @@ class Home:
     def credentials(self) -> Credentials:
         """The home's secrets; made on first use. Two processes that ask at once get the same ones."""
         file = self.path / "credentials.json"
-        if not file.exists():
+        stored = self._stored_credentials(file)
+        if stored.keys() != _SECRETS.keys():
             with self.locked("credentials.lock"):
-                if not file.exists():
-                    self._write_credentials(file)
-        return Credentials(**json.loads(file.read_text(encoding="utf-8")))
+                stored = self._stored_credentials(file)
+                if stored.keys() != _SECRETS.keys():
+                    # A home of an earlier release keeps its own, and gets those that it lacks.
+                    stored = {name: stored.get(name) or make() for name, make in _SECRETS.items()}
+                    self._write_credentials(file, stored)
+        return Credentials(**stored)
 
     def owner_url(self, database: str = DATABASE_NAME) -> str:
         return self._database_url(OWNER_ROLE, self.credentials.owner_password, database)
 
     def application_url(self, database: str = DATABASE_NAME) -> str:
         return self._database_url(APPLICATION_ROLE, self.credentials.application_password, database)
+
+    def sealer_url(self, database: str = DATABASE_NAME) -> str:
+        return self._database_url(SEALER_ROLE, self.credentials.sealer_password, database)
 
     def admin_url(self, database: str = "postgres") -> str:
         return self._database_url(ADMIN_ROLE, self.credentials.admin_password, database)
@@ -119,16 +137,15 @@ class Home:
         host = quote(str(self.sockets), safe="")
         return f"postgresql://{role}:{password}@{host}:{POSTGRES_PORT}/{database}"
 
-    def _write_credentials(self, file: Path) -> None:
-        made = Credentials(
-            admin_password=secrets.token_urlsafe(24),
-            owner_password=secrets.token_urlsafe(24),
-            application_password=secrets.token_urlsafe(24),
-            secret_key=secrets.token_urlsafe(64),
-        )
+    @staticmethod
+    def _stored_credentials(file: Path) -> dict[str, str]:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+    @staticmethod
+    def _write_credentials(file: Path, secret: dict[str, str]) -> None:
         unfinished = file.with_suffix(".new")
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            json.dump(made.__dict__, opened)
+            json.dump(secret, opened)
         unfinished.rename(file)

@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Identifier
 from backoffice.privileges import TABLES
 from backoffice.roles import ROLES
 from tests.databases import administration, drop_database, with_database
-from tests.settings import ADMIN_URL, OWNER_URL, TEST_DATABASE
+from tests.settings import ADMIN_URL, OWNER_URL, SEALER_URL, TEST_DATABASE
 
 STATE = """
     SELECT relname, relowner::regrole::text, relacl::text FROM pg_class
@@ -90,6 +90,18 @@ def test_without_the_owners_address_it_is_refused_with_the_remedy(committed_db: 
     assert "Set DATABASE_OWNER_URL" in done.stderr
 
 
+def test_without_the_sealers_address_it_is_refused_with_the_remedy(committed_db: None) -> None:
+    done = prepare(DATABASE_SEALER_URL="")
+    assert done.returncode == 1
+    assert "Set DATABASE_OWNER_URL and DATABASE_SEALER_URL" in done.stderr
+
+
+def test_an_application_that_seals_what_it_writes_is_refused(committed_db: None) -> None:
+    done = prepare(DATABASE_SEALER_URL=os.environ["DATABASE_URL"])
+    assert done.returncode == 1
+    assert "must not seal what it writes" in done.stderr
+
+
 def test_one_role_for_both_is_refused(committed_db: None) -> None:
     done = prepare(DATABASE_URL=OWNER_URL)
     assert done.returncode == 1
@@ -99,7 +111,7 @@ def test_one_role_for_both_is_refused(committed_db: None) -> None:
 def test_an_application_that_is_a_superuser_is_refused(committed_db: None) -> None:
     done = prepare(DATABASE_URL=with_database(ADMIN_URL, TEST_DATABASE))
     assert done.returncode == 1
-    assert "may do more than an application should" in done.stderr
+    assert "may do more than it should" in done.stderr
 
 
 def test_an_application_that_is_a_member_of_the_owner_is_refused(other_role: str) -> None:
@@ -124,6 +136,7 @@ def test_a_new_database_is_made_from_nothing() -> None:
         done = prepare(
             DATABASE_URL=with_database(os.environ["DATABASE_URL"], name),
             DATABASE_OWNER_URL=with_database(OWNER_URL, name),
+            DATABASE_SEALER_URL=with_database(SEALER_URL, name),
         )
         assert done.returncode == 0, done.stderr
         with psycopg.connect(with_database(os.environ["DATABASE_URL"], name)) as connection:

@@ -21,7 +21,14 @@ from backoffice.embedded.home import Home
 from backoffice.embedded.lifecycle import Embedded
 from backoffice.embedded.service_user import service_user
 
-_ELSEWHERE = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_ADMIN_URL", "REDIS_URL", "AMENDS_BROKER_PREFIX")
+_ELSEWHERE = (
+    "DATABASE_URL",
+    "DATABASE_OWNER_URL",
+    "DATABASE_SEALER_URL",
+    "DATABASE_ADMIN_URL",
+    "REDIS_URL",
+    "AMENDS_BROKER_PREFIX",
+)
 
 
 def command(home: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":

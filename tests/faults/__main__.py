@@ -13,6 +13,7 @@ HOME = Path(os.environ.get("AMENDS_HOME") or BASE / ".amends").absolute() / f"fa
 for _elsewhere in (
     "DATABASE_URL",
     "DATABASE_OWNER_URL",
+    "DATABASE_SEALER_URL",
     "DATABASE_ADMIN_URL",
     "REDIS_URL",
     "AMENDS_BROKER_PREFIX",

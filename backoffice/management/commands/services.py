@@ -37,9 +37,14 @@ class Command(AmendsCommand):
         if urls is None:
             return done | {
                 "prepared": False,
-                "why": "DATABASE_OWNER_URL is not set: prepare_database was not run",
+                "why": "DATABASE_OWNER_URL and DATABASE_SEALER_URL are not set: prepare_database was not run",
             }
-        prepare_database(owner_url=urls.owner, application_url=urls.application, admin_url=urls.admin)
+        prepare_database(
+            owner_url=urls.owner,
+            application_url=urls.application,
+            sealer_url=urls.sealer,
+            admin_url=urls.admin,
+        )
         return done | {"prepared": True}
 
     def _status(self) -> dict[str, Any]:
