@@ -94,6 +94,13 @@ class SampleReport:
     @property
     def in_words(self) -> str:
         """The conclusion, in sentences."""
+        if self.accepted is None:
+            return self.grounds
+        return f"{'Accepted' if self.accepted else 'Not accepted'}: {self.grounds}"
+
+    @property
+    def grounds(self) -> str:
+        """What the conclusion stands on, or how far the sample is, in sentences."""
         sample = self.sample
         tolerable, confidence = percent(Fraction(sample.tolerable_rate)), percent(Fraction(sample.confidence))
         errors = f"{self.errors:,} error{'' if self.errors == 1 else 's'}"
@@ -105,8 +112,8 @@ class SampleReport:
         limit = percent(self.limit, up=True)
         most = f"With {confidence} confidence at most {self.at_most:,} of {sample.population:,} are wrong ({limit})"
         if self.accepted:
-            return f"Accepted: {among} {most}, less than the tolerable {tolerable}."
-        return f"Not accepted: {among} {most}, which does not rule out the tolerable {tolerable} or more."
+            return f"{among} {most}, less than the tolerable {tolerable}."
+        return f"{among} {most}, which does not rule out the tolerable {tolerable} or more."
 
     def as_json(self) -> dict[str, Any]:
         """As a conclusion and the trail keep it; rates as decimal texts in percent, money in whole smallest units by "USD:2"."""

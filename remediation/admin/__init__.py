@@ -1,5 +1,6 @@
-"""Pages of cases, plans, jobs and outcomes, and what people do on them."""
+"""Pages of cases, plans, jobs, outcomes and audit samples, and what people do on them."""
 
+from remediation.admin.audit_sample import AuditSampleAdmin
 from remediation.admin.case import CaseAdmin
 from remediation.admin.facts import named
 from remediation.admin.job import JobAdmin
@@ -7,4 +8,12 @@ from remediation.admin.outcome import OutcomeAdmin
 from remediation.admin.plan import PlanAdmin
 from remediation.admin.transaction_history import corrections
 
-__all__ = ["CaseAdmin", "JobAdmin", "OutcomeAdmin", "PlanAdmin", "corrections", "named"]
+__all__ = [
+    "AuditSampleAdmin",
+    "CaseAdmin",
+    "JobAdmin",
+    "OutcomeAdmin",
+    "PlanAdmin",
+    "corrections",
+    "named",
+]

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from audit.templatetags.reading import moment, page_of
 from remediation.admin.actions import ActingAdmin, Action
+from remediation.admin.audit_sample_draw import draw_view
 from remediation.admin.badge import JOB_TONES, badge, link_to
 from remediation.admin.job_controls import controls, press_cancel, press_pause, press_resume, press_tune
 from remediation.admin.plan_summary import sums
@@ -88,6 +89,7 @@ class JobAdmin(ActingAdmin):
                 wrap(require_safe(self.confirm_cancel_view)),
                 name="remediation_job_confirm_cancel",
             ),
+            path("<int:pk>/draw-sample/", wrap(draw_view(self)), name="remediation_job_draw_sample"),
         ]
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -128,6 +130,7 @@ class JobAdmin(ActingAdmin):
             "applied": applied,
             "money": sums(applied.money) if applied else [],
             "outcome_kinds": kinds,
+            "audit_samples": list(subject.audit_samples.all()) if applied and subject.ended else [],
             "in_hand": [] if subject.ended else list(in_hand[:MOST_IN_HAND]),
             "troubled": list(troubled.select_related("plan_chunk")[:MOST_TROUBLED_CHUNKS]),
         }
