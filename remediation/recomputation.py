@@ -93,8 +93,10 @@ class ItemCheck:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """As a verdict keeps it: {"recomputed", "amounts", "detail", "calculator", "stands", "on_it", "problems"}."""
+        """As a verdict keeps it: both totals, "recomputed", "amounts", "detail", "calculator", "stands", "on_it", "problems"."""
         return {
+            "before": self.before.total,
+            "after": self.after.total,
             "recomputed": str(self.recomputed),
             "amounts": self.amounts,
             "detail": self.detail,

@@ -45,6 +45,19 @@ class ReportLine:
     after: Calculation | None
     verdict: AuditSampleVerdict | None
 
+    @property
+    def changed_since(self) -> bool:
+        """Whether its totals are others now than the verdict was given on, though calculations never change."""
+        if (
+            self.verdict is None
+            or self.before is None
+            or self.after is None
+            or self.verdict.shown.get("gone")
+        ):
+            return False
+        shown = self.verdict.shown
+        return (shown["before"], shown["after"]) != (self.before.total, self.after.total)
+
 
 @admin.register(AuditSample)
 class AuditSampleAdmin(ActingAdmin):

@@ -169,6 +169,7 @@ def test_other_code_and_changed_rows_stand_out(
     draw(client, job)
     sample = AuditSample.objects.get()
     first, second, third = sample.items.all()[:3]
+    judge(client, sample, 1, verdict="correct")
     tamper(
         owner_connection,
         "UPDATE transactions_calculation SET amounts = jsonb_set(amounts, '{total}', '77777'), total = 77777"
@@ -188,7 +189,10 @@ def test_other_code_and_changed_rows_stand_out(
         in client.get(f"/remediation/auditsample/{sample.pk}/items/2/").content.decode()
     )
     judge(client, sample, 2, verdict="cannot_tell", comment="Gone.")
-    assert "rows gone" in client.get(f"/remediation/auditsample/{sample.pk}/report/").content.decode()
+    printed = client.get(f"/remediation/auditsample/{sample.pk}/report/").content.decode()
+    assert "rows gone" in printed
+    # The verdict was given on other totals than the row has now.
+    assert printed.count("Its rows were changed since the verdict.") == 1
     monkeypatch.setitem(calculator("fee", "2.0.0").__dict__, "code_digest", "0" * 64)
     page = client.get(f"/remediation/auditsample/{sample.pk}/items/{third.number}/").content.decode()
     assert "Not recomputed: the code that the plan was previewed with is not here." in page
