@@ -7,5 +7,7 @@ class AuditConfig(AppConfig):
     name = "audit"
 
     def ready(self) -> None:
-        """Register the event types: an entry of a type that nobody imported could not be written."""
+        """Register the event types (an entry of a type that nobody imported could not be written), and what verifies this floor."""
         import_module("audit.trail_events")
+        for checks in ("audit.trail_checks", "audit.checkpoint_checks"):
+            import_module(checks).register_checks()

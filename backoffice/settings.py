@@ -1,15 +1,17 @@
 """Settings, from the environment. `AMENDS_ENV=production` demands what production needs; else defaults serve one machine.
 
-Read here: AMENDS_ENV, AMENDS_HOME, AMENDS_LOG_LEVEL, AMENDS_PROCESS, AMENDS_CALCULATORS, AMENDS_BROKER_PREFIX, SECRET_KEY,
-ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL, DATABASE_ADMIN_URL, REDIS_URL, PORT.
+Read here: AMENDS_ENV, AMENDS_HOME, AMENDS_LOG_LEVEL, AMENDS_PROCESS, AMENDS_CALCULATORS, AMENDS_BROKER_PREFIX, AMENDS_AUDIT_VERIFY_AT,
+SECRET_KEY, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL, DATABASE_ADMIN_URL, REDIS_URL, PORT.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
 import structlog
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -153,8 +155,19 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "celery.beat.Scheduler"  # the schedule is code: nothing to keep on disk
+# When everything that the trail covers is verified, UTC: see docs/audit.md.
+AMENDS_AUDIT_VERIFY_AT = os.environ.get("AMENDS_AUDIT_VERIFY_AT", "02:30")
+if not re.fullmatch(r"([01]?[0-9]|2[0-3]):[0-5][0-9]", AMENDS_AUDIT_VERIFY_AT):
+    raise ImproperlyConfigured(
+        f"AMENDS_AUDIT_VERIFY_AT is “{AMENDS_AUDIT_VERIFY_AT}”: it must be a time such as 02:30."
+    )
+_verify_hour, _verify_minute = AMENDS_AUDIT_VERIFY_AT.split(":")
 CELERY_BEAT_SCHEDULE = {
     "forget expired sessions": {"task": "backoffice.tasks.forget_expired_sessions", "schedule": 6 * 60 * 60},
+    "verify the trail": {
+        "task": "audit.tasks.verify_nightly",
+        "schedule": crontab(hour=int(_verify_hour), minute=int(_verify_minute)),
+    },
 }
 
 # Modules that register calculators, beside those of the entry-point group amends.calculators.

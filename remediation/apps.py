@@ -7,6 +7,7 @@ class RemediationConfig(AppConfig):
     name = "remediation"
 
     def ready(self) -> None:
-        """Register the event types, without which no entry could be written, and what belongs to a case's trail."""
+        """Register the event types, without which no entry could be written, what belongs to a case's trail, and what verifies it."""
         import_module("remediation.events")
         import_module("remediation.trail_of_a_case")
+        import_module("remediation.trail_checks").register_checks()

@@ -13,3 +13,4 @@ class TransactionsConfig(AppConfig):
         """Make every calculator known that the setting `AMENDS_CALCULATORS` and installed packages name."""
         load(settings.AMENDS_CALCULATORS)
         import_module("transactions.events")  # an entry of a type that nobody imported could not be written
+        import_module("transactions.verification").register_checks()
