@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 
-SEAL_LOCK = (7103, 0)
+SEAL_LOCK = (7104, 0)
 """Advisory lock of whoever seals: one at a time."""
 MOST_AT_ONCE = 10_000
 """Entries of one sealing transaction, at most."""

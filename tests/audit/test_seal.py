@@ -160,6 +160,13 @@ def test_of_two_sealers_one_waits_for_its_turn(committed_db: None) -> None:
         assert seal_waiting(other) == 0
 
 
+def test_counts_that_are_being_folded_keep_nobody_from_sealing(committed_db: None) -> None:
+    entry()
+    with transaction.atomic(), connection.cursor() as cursor, connect() as sealer:
+        cursor.execute("SELECT amends_fold_counts()")  # its lock lasts until the end of this transaction
+        assert seal_waiting(sealer)
+
+
 def test_a_sealer_that_dies_midway_leaves_all_to_the_next(committed_db: None) -> None:
     entry()
     dying = connect()
