@@ -194,6 +194,15 @@ TAMPERED: dict[str, tuple[str, str]] = {
         "UPDATE transactions_ingestleaves SET leaves = substring(leaves FROM 33) WHERE position = 0 AND octet_length(leaves) = 192",
         r"\[calculations that came in\] Ingest batch \d+, piece 0: its leaves do not hash to its root",
     ),
+    "a reported amount with leaves and root made anew": (
+        "UPDATE transactions_calculation SET amounts = jsonb_set(amounts, '{fee}', '11')"
+        " WHERE batch_id = (SELECT batch_id FROM transactions_ingestleaves WHERE octet_length(leaves) = 32); "
+        "UPDATE transactions_ingestleaves piece SET root = made.leaf, leaves = made.leaf FROM (SELECT amends_reported_leaf("
+        "c.id, c.transaction_id, c.release_id, c.calculated_at, t.facts_hash, c.amounts::text) AS leaf, c.batch_id"
+        " FROM transactions_calculation c JOIN transactions_transaction t ON t.id = c.transaction_id) AS made"
+        " WHERE made.batch_id = piece.batch_id AND octet_length(piece.leaves) = 32",
+        r"\[ingest batches\] Ingest batch \d+: its 1 leaves are not those that entry \d+ of the trail covers \(1\)",
+    ),
     "leaves of a batch deleted": (
         "DELETE FROM transactions_ingestleaves WHERE octet_length(leaves) = 192",
         r"\[ingest batches\] Ingest batch \d+: its 0 leaves are not those that entry \d+ of the trail covers \(6\)",
@@ -307,6 +316,25 @@ def test_what_was_tampered_with_is_found_and_named(
     assert verification.result == "tampered"
     found = told(verification)
     assert any(re.search(named, each) for each in found), "\n".join(found)
+
+
+def test_a_row_that_was_moved_to_another_chunk_is_missed_in_the_one_and_found_in_the_other(
+    engineer: User, approver: User, owner_connection: "psycopg.Connection[Any]", settings: Any
+) -> None:
+    settings.AMENDS_PLAN_CHUNK_ROWS = 3
+    report(6)
+    plan = previewed(engineer)
+    first, second = plan.chunks.order_by("position")
+    applied(approved(plan, approver), engineer)
+    assert told(verify_everything()) == []
+    tamper(
+        owner_connection,
+        f"UPDATE transactions_calculation SET plan_chunk_id = {second.pk}"
+        f" WHERE id = (SELECT max(id) FROM transactions_calculation WHERE plan_chunk_id = {first.pk})",
+    )
+    found = "\n".join(told(verify_everything()))
+    assert "chunk 0: a row after transaction o-1 is gone: leaf 2 has no row any more" in found
+    assert re.search(rf"of transaction o-2: was put into plan {plan.pk}, chunk 1: no leaf covers it", found)
 
 
 def test_a_database_that_goes_away_leaves_the_verification_incomplete(corrected: Plan) -> None:
