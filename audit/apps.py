@@ -8,6 +8,7 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the event types (an entry of a type that nobody imported could not be written), and what verifies this floor."""
-        import_module("audit.trail_events")
+        for events in ("audit.trail_events", "audit.alarms"):
+            import_module(events)
         for checks in ("audit.trail_checks", "audit.checkpoint_checks"):
             import_module(checks).register_checks()

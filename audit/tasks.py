@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from audit import alarms
 from audit.nightly import start_nightly_verification
 
 
@@ -9,3 +10,9 @@ from audit.nightly import start_nightly_verification
 def verify_nightly() -> None:
     """Verify everything, in a process of its own."""
     start_nightly_verification()
+
+
+@shared_task
+def look_after_trail() -> None:
+    """Raise and end alarms about the trail."""
+    alarms.look_after_trail()

@@ -1,4 +1,4 @@
-"""What can happen to the trail itself: it is taken along, and it is protected from floods."""
+"""What can happen to the trail itself: it is taken along, it is protected from floods, and its keys change hands."""
 
 from audit.events import EventData, register_event
 
@@ -24,5 +24,16 @@ class Exported(EventData, frozen=True):
     complete: bool
 
 
+class KeyHandedOver(EventData, frozen=True):
+    """Names of both keys, and the public key (64 hexadecimal digits) that signs checkpoints from then on."""
+
+    of: str
+    to: str
+    public_key: str
+
+
 EXPORT_BEGUN = register_event("trail.export_begun", "{actor} began to take a copy of the trail", ExportBegun)
 EXPORTED = register_event("trail.exported", "{actor} took a copy of the trail", Exported)
+KEY_HANDED_OVER = register_event(
+    "audit.key_handed_over", "{actor} handed over to another signing key", KeyHandedOver
+)

@@ -168,6 +168,7 @@ CELERY_BEAT_SCHEDULE = {
         "task": "audit.tasks.verify_nightly",
         "schedule": crontab(hour=int(_verify_hour), minute=int(_verify_minute)),
     },
+    "look after the trail": {"task": "audit.tasks.look_after_trail", "schedule": 30},
 }
 
 # Modules that register calculators, beside those of the entry-point group amends.calculators.
@@ -192,6 +193,18 @@ AMENDS_MOST_RINGS = (
 AMENDS_CHECK_ROWS_BEFORE_APPLY = (
     50_000  # plans up to this size are hashed anew as a whole before the first chunk
 )
+# The audit trail's seal: see docs/audit.md. Embedded, a key is made at the first start, and checkpoints go to a folder beside it.
+AMENDS_AUDIT_SIGNER = os.environ.get("AMENDS_AUDIT_SIGNER", "")
+AMENDS_AUDIT_KEY = os.environ.get("AMENDS_AUDIT_KEY", "")
+AMENDS_AUDIT_KEY_FILE = os.environ.get("AMENDS_AUDIT_KEY_FILE") or (
+    str(HOME.path / "audit-key.pem") if EMBEDDED_DATABASE else ""
+)
+AMENDS_AUDIT_PLACES = _listed("AMENDS_AUDIT_PLACES") or (
+    [(HOME.path / "checkpoints").as_uri()] if EMBEDDED_DATABASE else []
+)
+AMENDS_AUDIT_CHECKPOINT_SECONDS = float(os.environ.get("AMENDS_AUDIT_CHECKPOINT_SECONDS", "60"))
+AMENDS_AUDIT_HEARTBEAT_SECONDS = float(os.environ.get("AMENDS_AUDIT_HEARTBEAT_SECONDS", "3600"))
+AMENDS_ALARM_EMAILS = _listed("AMENDS_ALARM_EMAILS")
 # How many people must approve; see remediation.policy.Policy.
 AMENDS_APPROVAL_POLICY: dict[str, int] = {}
 

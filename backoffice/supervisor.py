@@ -1,4 +1,4 @@
-"""Keeps a worker and beat alive, and does what must not depend on them: recovers expired leases, rings for waiting jobs.
+"""Keeps a worker, beat and the sealer alive, and does what must not depend on them: recovers expired leases, rings for waiting jobs.
 
 A worker that dies is started again; one that lives and does nothing is ended first: it answers no ping, or leaves work lying that
 anybody may take. Works without the broker, too: what a dead worker held becomes free again by the database's clock alone.
@@ -123,7 +123,9 @@ class Child:
 
 
 class Supervisor:
-    """One worker, beat, and the duties; `run` returns after `stop` was called, from a signal handler or another thread.
+    """One worker, beat, where asked for the sealer, and the duties.
+
+    `run` returns after `stop` was called, from a signal handler or another thread.
 
     `waiting_since` gives a mark that stays the same while work waits and nobody takes any of it, or None where none waits.
     """
@@ -139,6 +141,7 @@ class Supervisor:
         waiting_since: Callable[[], str | None] = lambda: None,
         interval_seconds: float = 3.0,
         log: Path | None = None,
+        sealing: bool = False,
     ) -> None:
         self._app = app
         self._duties = duties
@@ -169,13 +172,15 @@ class Supervisor:
             log,
         )
         self.beat = Child("beat", (*celery, "beat", "--pidfile="), directory, log)
+        self.sealer = Child("sealer", (sys.executable, "manage.py", "audit", "seal"), directory, log)
+        self._children = (self.worker, self.beat, *((self.sealer,) if sealing else ()))
 
     def run(self) -> None:
         """Keep everything alive until `stop`; then stop all that was started."""
         try:
             while not self._stopping.is_set():
-                self.worker.keep_alive()
-                self.beat.keep_alive()
+                for child in self._children:
+                    child.keep_alive()
                 for duty in self._duties:
                     self._do(duty)
                 self._look_after_silent_worker()
@@ -184,6 +189,11 @@ class Supervisor:
         finally:
             self._stop_children()
             connection.close()
+
+    @property
+    def restarts(self) -> int:
+        """How often a child that had died was started again."""
+        return sum(child.restarts for child in self._children)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -239,9 +249,8 @@ class Supervisor:
         return 1
 
     def _stop_children(self) -> None:
-        children = (self.beat, self.worker)
-        for child in children:
+        for child in self._children:
             child.ask_to_stop()
         until = time.monotonic() + STOP_SECONDS
-        for child in children:
+        for child in self._children:
             child.wait_stopped(until)

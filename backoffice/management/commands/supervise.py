@@ -19,7 +19,10 @@ from transactions.rollups import fold_counts
 
 
 class Command(AmendsCommand):
-    help = "Keep a worker and beat alive, recover expired leases, ring for waiting jobs and fold counts, until SIGTERM or Ctrl-C."
+    help = (
+        "Keep a worker, beat and the sealer alive, recover expired leases, ring for waiting jobs and fold counts, "
+        "until SIGTERM or Ctrl-C."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -43,6 +46,7 @@ class Command(AmendsCommand):
             duties=(recover_expired_leases, complete_stops, ring_waiting_jobs, fold_counts),
             directory=settings.BASE_DIR,
             waiting_since=waiting_since,
+            sealing=bool(settings.DATABASE_SEALER_URL),
             hostname=f"amends-{os.getpid()}@{socket.gethostname()}",
         )
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,4 +55,4 @@ class Command(AmendsCommand):
             supervisor.run()
         finally:
             file.path.unlink(missing_ok=True)
-        return {"stopped": True, "restarts": supervisor.worker.restarts + supervisor.beat.restarts}
+        return {"stopped": True, "restarts": supervisor.restarts}

@@ -1,0 +1,167 @@
+"""What is wrong with the trail's protection is said in words, raised once, and ended."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core import mail
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from audit import alarms
+from audit.alarms import look_after_trail, on_alarm, standing_alarms
+from audit.integrity import Problem, integrity
+from audit.models import AuditEntry
+from audit.seal import connect
+from audit.sealer import seal_all, sign_and_publish
+from audit.signing import make_key
+
+
+@pytest.fixture
+def protected(committed_db: None, settings: Settings, tmp_path: Path) -> Iterator["psycopg.Connection[Any]"]:
+    """A trail with a key and a place, sealed and published; the sealer's connection."""
+    settings.AMENDS_AUDIT_SIGNER = settings.AMENDS_AUDIT_KEY = ""
+    settings.AMENDS_AUDIT_KEY_FILE = str(tmp_path / "key.pem")
+    make_key(tmp_path / "key.pem")
+    settings.AMENDS_AUDIT_PLACES = [(tmp_path / "apart").as_uri()]
+    with connect() as sealer:
+        seal_all(sealer)
+        sign_and_publish(sealer)
+        yield sealer
+
+
+def old_entry(**ago: float) -> AuditEntry:
+    return AuditEntry.objects.create(
+        event="plan.approved", actor_label="ann", subject_type="remediation.plan", subject_id=1, subject_label="Plan 1", data={},
+        occurred_at=timezone.now() - timedelta(**ago),
+    )  # fmt: skip
+
+
+def names() -> list[str]:
+    return [problem.name for problem in integrity().problems]
+
+
+def test_a_trail_that_is_sealed_signed_and_published_has_no_problem(
+    protected: "psycopg.Connection[Any]",
+) -> None:
+    found = integrity()
+    assert found.problems == ()
+    assert found.checkpoint is not None
+    assert (found.waiting, found.checkpoint.number, found.places[0].last) == (0, 1, 1)
+    assert found.sealed_up_to == AuditEntry.objects.count()
+
+
+def test_an_entry_that_waits_for_more_than_a_minute_is_a_problem_until_it_is_sealed(
+    protected: "psycopg.Connection[Any]",
+) -> None:
+    old_entry(seconds=30)
+    assert names() == []
+    seal_all(protected)
+    old_entry(seconds=61)
+    assert names() == ["unsealed"]
+    seal_all(protected)
+    assert names() == []
+
+
+def test_the_oldest_waiting_entry_is_told(protected: "psycopg.Connection[Any]") -> None:
+    waiting = old_entry(seconds=90)
+    found = integrity()
+    assert found.oldest_waiting == waiting
+    assert timedelta(seconds=90) <= found.waits_for < timedelta(seconds=180)
+    assert [problem.name for problem in found.problems] == ["unsealed"]
+    assert f"Entry {waiting.pk} has waited" in found.problems[0].what
+
+
+def test_an_alarm_is_raised_once_told_and_ended(
+    protected: "psycopg.Connection[Any]", settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, bool]] = []
+    monkeypatch.setattr(alarms, "_receivers", list(alarms._receivers))
+    on_alarm(lambda problem, begun: told.append((problem.name, begun)))
+    settings.AMENDS_ALARM_EMAILS = ["oncall@example.com"]
+    assert look_after_trail() == 0
+    old_entry(seconds=90)
+    assert look_after_trail() == 1
+    assert look_after_trail() == 0
+    assert standing_alarms().keys() == {"unsealed"}
+    entry = AuditEntry.objects.get(event="audit.alarm")
+    assert entry.actor is None
+    assert entry.data["problem"] == "unsealed"
+    seal_all(protected)
+    assert look_after_trail() == 1
+    assert standing_alarms() == {}
+    assert AuditEntry.objects.get(event="audit.alarm_ended").data == {"problem": "unsealed"}
+    assert told == [("unsealed", True), ("unsealed", False)]
+    assert [message.to for message in mail.outbox] == [["oncall@example.com"]] * 2
+
+
+def test_a_receiver_that_fails_keeps_nobody_else_from_being_told(
+    protected: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def broken(problem: Problem, begun: bool) -> None:
+        raise RuntimeError("no line")
+
+    monkeypatch.setattr(alarms, "_receivers", [broken, lambda problem, _: told.append(problem.name)])
+    old_entry(seconds=90)
+    look_after_trail()
+    assert told == ["unsealed"]
+
+
+def test_a_place_that_fails_is_named_with_its_reason(
+    protected: "psycopg.Connection[Any]", settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "a file").write_text("in the way")
+    place = (tmp_path / "a file").as_uri()
+    settings.AMENDS_AUDIT_PLACES = [*settings.AMENDS_AUDIT_PLACES, place]
+    sign_and_publish(protected)
+    found = integrity()
+    assert [problem.name for problem in found.problems] == [f"not_published:{place}"]
+    assert "could not be written" in found.problems[0].what
+    assert found.places[1].failing_since is not None
+
+
+def test_no_place_at_all_is_a_problem(protected: "psycopg.Connection[Any]", settings: Settings) -> None:
+    settings.AMENDS_AUDIT_PLACES = []
+    assert names() == ["nowhere_published"]
+
+
+def test_a_checkpoint_that_is_overdue_is_a_problem(
+    protected: "psycopg.Connection[Any]", settings: Settings
+) -> None:
+    settings.AMENDS_AUDIT_HEARTBEAT_SECONDS = -400
+    assert names() == ["no_checkpoint"]
+
+
+@pytest.mark.parametrize(("result", "problems"), [("ok", []), ("tampered", ["verification_found"])])
+def test_what_the_last_verification_found_is_told(
+    protected: "psycopg.Connection[Any]", result: str, problems: list[str]
+) -> None:
+    AuditEntry.objects.create(
+        event="audit.verified", actor_label="Amends", subject_type="audit.trail", subject_id=1, subject_label="", data={"result": result}
+    )  # fmt: skip
+    assert names() == problems
+
+
+def test_a_verification_that_is_overdue_is_told(protected: "psycopg.Connection[Any]") -> None:
+    AuditEntry.objects.create(
+        event="audit.verified", actor_label="Amends", subject_type="audit.trail", subject_id=1, subject_label="", data={"result": "ok"},
+        occurred_at=timezone.now() - timedelta(hours=37),
+    )  # fmt: skip
+    seal_all(protected)
+    assert names() == ["verification_late"]
+
+
+def test_how_it_stands_takes_as_many_queries_for_a_long_trail_as_for_a_short_one(
+    protected: "psycopg.Connection[Any]", django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(20):
+        old_entry(seconds=1)
+    with django_assert_max_num_queries(9):
+        integrity()
+    connection.close()
