@@ -6,15 +6,17 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Exists, OuterRef
 
-from audit.models import AuditEntry, AuditSeal, Checkpoint, CheckpointPublication, SealQueue
+from audit.models import AuditEntry, AuditSeal, Checkpoint, CheckpointPublication, SealQueue, Trail
+from audit.publishing import name_of
 
 MOST_WAITING = 10_000
 """So many waiting entries are counted; more are told as more than that."""
 UNSEALED_SECONDS = 60
 """An entry that waits longer for its seal is an alarm."""
 LATE_CHECKPOINT_SECONDS = 300
-"""A checkpoint may come so much later than its heartbeat."""
+"""A checkpoint may come so much later than it is due."""
 VERIFY_AT_LEAST_EVERY = timedelta(hours=36)
 """Nightly, and half a day for a night that went wrong."""
 
@@ -73,14 +75,15 @@ def integrity() -> Integrity:
         "waiting": SealQueue.objects.all()[: MOST_WAITING + 1].count(),
         "oldest_waiting": None if oldest is None else oldest.entry,
         "checkpoint": Checkpoint.objects.select_related("key").order_by("-number").first(),
-        "places": tuple(_place(address) for address in settings.AMENDS_AUDIT_PLACES),
+        "places": tuple(_place(name_of(address)) for address in settings.AMENDS_AUDIT_PLACES),
         "verification": AuditEntry.objects.filter(event="audit.verified").order_by("-pk").first(),
     }
     problems = (
         *_sealing_problems(now, found["oldest_waiting"]),
+        *_gone_before_their_seal(),
         *_checkpoint_problems(now, found["checkpoint"]),
         *_publication_problems(found["places"]),
-        *_verification_problems(now, found["verification"]),
+        *_verification_problems(now),
     )
     return Integrity(**found, problems=problems)
 
@@ -113,8 +116,24 @@ def _sealing_problems(now: datetime, oldest: AuditEntry | None) -> list[Problem]
     ]
 
 
+def _gone_before_their_seal() -> list[Problem]:
+    """An entry that was deleted while it waited has no seal to miss it; its place in the queue does."""
+    waiting = SealQueue.objects.order_by("entry_id").values("entry_id")[:MOST_WAITING]
+    gone = SealQueue.objects.filter(
+        ~Exists(AuditEntry.objects.filter(pk=OuterRef("entry_id"))), entry_id__in=waiting
+    ).values_list("entry_id", flat=True)
+    if not (first := list(gone[:3])):
+        return []
+    return [
+        Problem(
+            "gone",
+            f"Deleted before they were sealed: {', '.join(f'entry {entry}' for entry in first)}{' …' if len(first) == 3 else ''}",
+            "Somebody with the owner's rights did that. Keep the database as it is until an auditor has looked at it.",
+        )
+    ]
+
+
 def _checkpoint_problems(now: datetime, last: Checkpoint | None) -> list[Problem]:
-    wanted = settings.AMENDS_AUDIT_HEARTBEAT_SECONDS + LATE_CHECKPOINT_SECONDS
     if last is None:
         return [
             Problem(
@@ -123,14 +142,20 @@ def _checkpoint_problems(now: datetime, last: Checkpoint | None) -> list[Problem
                 "Give the sealer a key (AMENDS_AUDIT_KEY_FILE) and look at its log.",
             )
         ]
-    if (now - last.signed_at).total_seconds() <= wanted:
+    unsigned = AuditSeal.objects.filter(sequence=last.sequence + 1).first()
+    if unsigned is None:
+        due_after, since = settings.AMENDS_AUDIT_HEARTBEAT_SECONDS, last.signed_at
+    else:
+        due_after = settings.AMENDS_AUDIT_CHECKPOINT_SECONDS
+        since = max(unsigned.sealed_at, last.signed_at)
+    if (now - since).total_seconds() <= due_after + LATE_CHECKPOINT_SECONDS:
         return []
     return [
         Problem(
             "no_checkpoint",
-            f"The last checkpoint, {last.number}, was signed at {last.signed_at:%Y-%m-%d %H:%M} UTC; there is to be one every "
-            f"{settings.AMENDS_AUDIT_HEARTBEAT_SECONDS // 60} minutes at least.",
-            "Look at the sealer's log: its key may be missing, or was not handed over to.",
+            f"No checkpoint has been signed since {last.signed_at:%Y-%m-%d %H:%M} UTC, when number {last.number} was"
+            f"{'' if unsigned is None else ', and entries have been sealed since'}: what came later could be rewritten unseen.",
+            "Look at the sealer's log: its key may be missing, not answering, or not the one that was handed over to.",
         )
     ]
 
@@ -156,24 +181,26 @@ def _publication_problems(places: tuple[Place, ...]) -> list[Problem]:
     ]
 
 
-def _verification_problems(now: datetime, last: AuditEntry | None) -> list[Problem]:
-    if last is None:
-        return []
-    result = last.data.get("result")
+def _verification_problems(now: datetime) -> list[Problem]:
+    """Of the last whole verification, and of those of a part since: that a part is well says nothing of the others."""
+    verified = AuditEntry.objects.filter(event="audit.verified").order_by("-pk")
+    whole = verified.filter(data__since=0).first()
+    found = verified.filter(pk__gte=0 if whole is None else whole.pk).exclude(data__result="ok").first()
     problems = []
-    if result != "ok":
+    if found is not None:
         problems.append(
             Problem(
                 "verification_found",
-                f"The verification of {last.occurred_at:%Y-%m-%d %H:%M} UTC ended “{result}”.",
+                f"The verification of {found.occurred_at:%Y-%m-%d %H:%M} UTC ended “{found.data.get('result')}”.",
                 "Open its entry: it names the rows. Keep the database as it is until an auditor has looked at them.",
             )
         )
-    if now - last.occurred_at > VERIFY_AT_LEAST_EVERY:
+    last = Trail.objects.get().begun_at if whole is None else whole.occurred_at
+    if now - last > VERIFY_AT_LEAST_EVERY:
         problems.append(
             Problem(
                 "verification_late",
-                f"Nothing has been verified since {last.occurred_at:%Y-%m-%d %H:%M} UTC.",
+                f"Not everything has been verified since {last:%Y-%m-%d %H:%M} UTC.",
                 "“manage.py audit verify” does it now. Beat starts it every night: look whether that runs.",
             )
         )

@@ -1,20 +1,24 @@
 """Publishing checkpoints where the database's owner cannot write: what is published shows every later change of what it covers.
 
 A place is an address; its scheme says how: `file:///a/folder`, `https://a.server/checkpoints` (each is POSTed as text/plain), or
-`mailto:auditor@example.com`. Other schemes are registered with `publish_by`.
+`mailto:auditor@example.com`. Other schemes are registered with `publish_by`. No place can hold up sealing, or another place.
 """
 
 import os
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from smtplib import SMTPException
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 import psycopg
 import structlog
-from django.core.mail import EmailMessage
+from django.core.exceptions import ValidationError
+from django.core.mail import BadHeaderError, EmailMessage
+from django.core.validators import validate_email
 
 from audit.checkpoint import SignedCheckpoint
 
@@ -22,14 +26,26 @@ logger = structlog.get_logger(__name__)
 
 Publisher = Callable[[str, SignedCheckpoint], None]
 """Publishes a checkpoint at a place, given by its address. Raises `NotPublished`; done twice it must do no harm."""
+WhyNot = Callable[[SplitResult], str]
+"""Why an address of the scheme leads nowhere; "" where it may lead somewhere."""
 
 RETRY_SECONDS = 30.0
 """A place that failed is left alone for so long."""
 MOST_AT_ONCE = 20
 """Checkpoints published at one place in one go: a place that comes back after a day holds up no seal."""
+ANSWER_SECONDS = 30.0
+"""A place that has not answered by then failed, whatever it does."""
 _TIMEOUT_SECONDS = 10.0
 
-_publishers: dict[str, Publisher] = {}
+
+@dataclass(frozen=True)
+class _Scheme:
+    publisher: Publisher
+    why_not: WhyNot
+
+
+_schemes: dict[str, _Scheme] = {}
+_unanswered: dict[str, threading.Thread] = {}
 
 
 class NotPublished(Exception):
@@ -37,22 +53,47 @@ class NotPublished(Exception):
 
 
 class PlaceUnknown(ValueError):
-    """No publisher is registered for an address's scheme."""
+    """No publisher is registered for an address's scheme, or the address leads nowhere."""
 
 
-def publish_by(scheme: str, publisher: Publisher) -> None:
-    """Publish at addresses of that scheme by `publisher`."""
-    _publishers[scheme] = publisher
+def publish_by(scheme: str, publisher: Publisher, why_not: WhyNot = lambda _: "") -> None:
+    """Publish at addresses of that scheme by `publisher`, where `why_not` says nothing against one."""
+    _schemes[scheme] = _Scheme(publisher, why_not)
 
 
 def check_place(place: str) -> str:
     """`place`, if it can be published at. Raises `PlaceUnknown`."""
-    scheme = urlsplit(place).scheme
-    if scheme not in _publishers:
-        raise PlaceUnknown(
-            f"“{place}” is no place to publish checkpoints at: its scheme must be one of {', '.join(sorted(_publishers))}."
-        )
+    _publisher_at(place)
     return place
+
+
+def name_of(place: str) -> str:
+    """What a place is called in rows, logs and alarms: its address without the password or token that it may carry.
+
+    Those are read by all auditors, and can never be deleted.
+    """
+    try:
+        parts = urlsplit(place)
+    except ValueError:
+        return f"{place.partition(':')[0]}:…"
+    if not parts.netloc:
+        return place[:500]
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()[:500]
+
+
+def _publisher_at(place: str) -> Publisher:
+    try:
+        parts = urlsplit(place)
+    except ValueError as error:
+        raise PlaceUnknown(f"“{name_of(place)}” is no address: {error}.") from error
+    scheme = _schemes.get(parts.scheme)
+    if scheme is None:
+        raise PlaceUnknown(
+            f"“{name_of(place)}” is no place to publish checkpoints at: its scheme must be one of {', '.join(sorted(_schemes))}."
+        )
+    if why_not := scheme.why_not(parts):
+        raise PlaceUnknown(f"“{name_of(place)}” is no place to publish checkpoints at: {why_not}.")
+    return scheme.publisher
 
 
 def publish_due(connection: "psycopg.Connection[Any]", places: Sequence[str]) -> int:
@@ -64,17 +105,17 @@ def publish_due(connection: "psycopg.Connection[Any]", places: Sequence[str]) ->
 
 
 def _publish_at(connection: "psycopg.Connection[Any]", place: str) -> int:
-    if _failed_just_now(connection, place):
+    name, published = name_of(place), 0
+    if _failed_just_now(connection, name):
         return 0
-    published = 0
-    for number, text in _lacking(connection, place):
+    for number, text in _lacking(connection, name):
         failure = _attempt(place, SignedCheckpoint.read(text))
         connection.execute(
             "INSERT INTO audit_checkpointpublication (checkpoint_id, place, failure) VALUES (%s, %s, %s)",
-            (number, place, failure),
+            (number, name, failure),
         )
         if failure:
-            logger.error("checkpoint.not_published", checkpoint=number, place=place, why=failure)
+            logger.error("checkpoint.not_published", checkpoint=number, place=name, why=failure)
             break
         published += 1
     return published
@@ -104,13 +145,32 @@ def _lacking(connection: "psycopg.Connection[Any]", place: str) -> list[tuple[in
 
 def _attempt(place: str, checkpoint: SignedCheckpoint) -> str:
     """Why it could not be published; "" where it was."""
-    publisher = _publishers.get(urlsplit(place).scheme)
-    if publisher is None:
-        return f"Nobody publishes at addresses such as “{place}”."
+    try:
+        publisher = _publisher_at(place)
+    except PlaceUnknown as error:
+        return str(error)
+    before = _unanswered.get(place)
+    if before is not None and before.is_alive():
+        return "It has still not answered to an earlier attempt."
+    failures: list[str] = []
+    # In a thread, since nothing else ends a server that sends an octet now and then, or a folder on a network that is gone.
+    attempt = threading.Thread(
+        target=lambda: failures.append(_failure(publisher, place, checkpoint)), name="publishing", daemon=True
+    )
+    attempt.start()
+    attempt.join(ANSWER_SECONDS)
+    _unanswered[place] = attempt
+    return failures[0] if failures else f"It did not answer within {ANSWER_SECONDS:.0f} seconds."
+
+
+def _failure(publisher: Publisher, place: str, checkpoint: SignedCheckpoint) -> str:
     try:
         publisher(place, checkpoint)
     except NotPublished as error:
         return str(error)[:2000] or "It was refused without a reason."
+    except Exception as error:
+        logger.exception("checkpoint.publisher_broken", place=name_of(place))
+        return f"Its publisher is broken ({type(error).__name__}); the sealer's log says how."
     return ""
 
 
@@ -141,21 +201,42 @@ def _to_server(place: str, checkpoint: SignedCheckpoint) -> None:
             headers={"content-type": "text/plain; charset=utf-8", "idempotency-key": checkpoint.digest.hex()},
             timeout=_TIMEOUT_SECONDS,
         )
-        answer.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NotPublished(f"{type(error).__name__}: {error}") from error
+    if not answer.is_success:  # httpx's own message would repeat the address, a password in it too
+        raise NotPublished(f"It answered {answer.status_code} {answer.reason_phrase}.")
 
 
 def _to_mailbox(place: str, checkpoint: SignedCheckpoint) -> None:
     address = unquote(urlsplit(place).path)
     subject = f"Amends checkpoint {checkpoint.number} of trail {checkpoint.trail}"
     try:
-        EmailMessage(subject, checkpoint.text, to=[address]).send()
-    except (SMTPException, OSError) as error:
+        sent = EmailMessage(subject, checkpoint.text, to=[address]).send()
+    except (SMTPException, OSError, BadHeaderError) as error:
         raise NotPublished(f"{type(error).__name__}: {error}") from error
+    if not sent:
+        raise NotPublished("The mail server was told of nobody to send it to.")
 
 
-publish_by("file", _to_folder)
-publish_by("https", _to_server)
-publish_by("http", _to_server)
-publish_by("mailto", _to_mailbox)
+def _no_folder(parts: SplitResult) -> str:
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        return "a folder is named by its whole path, with three slashes: file:///a/folder"
+    return ""
+
+
+def _no_server(parts: SplitResult) -> str:
+    return "" if parts.hostname else "it names no server"
+
+
+def _no_mailbox(parts: SplitResult) -> str:
+    try:
+        validate_email(unquote(parts.path))
+    except ValidationError:
+        return "it names no mailbox"
+    return ""
+
+
+publish_by("file", _to_folder, _no_folder)
+publish_by("https", _to_server, _no_server)
+publish_by("http", _to_server, _no_server)
+publish_by("mailto", _to_mailbox, _no_mailbox)

@@ -79,13 +79,18 @@ def next_chain(end: ChainEnd, hashed: bytes, sealed_at_us: int) -> ChainEnd:
 
 def connect() -> "psycopg.Connection[Any]":
     """A connection as the sealer, outside of any transaction. Raises `SealerNotConfigured`, `psycopg.OperationalError`."""
+    return psycopg.connect(
+        sealer_address(), autocommit=True, connect_timeout=10, application_name="amends sealer"
+    )
+
+
+def sealer_address() -> str:
+    """The address that the sealer connects by. Raises `SealerNotConfigured`."""
     if not settings.DATABASE_SEALER_URL:
         raise SealerNotConfigured(
             "Set DATABASE_SEALER_URL to the sealer's address: entries are sealed by a role of their own."
         )
-    return psycopg.connect(
-        settings.DATABASE_SEALER_URL, autocommit=True, connect_timeout=10, application_name="amends sealer"
-    )
+    return str(settings.DATABASE_SEALER_URL)
 
 
 def chain_end(connection: "psycopg.Connection[Any]") -> ChainEnd:

@@ -17,7 +17,6 @@ from audit.errors import Refused
 from audit.integrity import integrity
 from audit.models import AuditKey, Trail
 from audit.permission import demand
-from audit.publishing import PlaceUnknown, check_place
 from audit.seal import SealerNotConfigured, connect
 from audit.sealer import Sealer
 from audit.signing import KeyNotUsable, configured_signer, make_key
@@ -28,15 +27,13 @@ from audit.trail_events import KEY_HANDED_OVER, KeyHandedOver
 def seal(_: dict[str, Any]) -> dict[str, Any]:
     """Seal, sign and publish until SIGTERM or Ctrl-C. Where everything is embedded, a key is made first."""
     try:
-        for place in settings.AMENDS_AUDIT_PLACES:
-            check_place(place)
         if settings.EMBEDDED_DATABASE and str(embedded_key()) == settings.AMENDS_AUDIT_KEY_FILE:
             made_once()
         sealer = Sealer()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sealer.stop())
         return {"sealed": sealer.run()}
-    except (SealerNotConfigured, PlaceUnknown) as error:
+    except SealerNotConfigured as error:
         raise Refused(str(error)) from error
 
 

@@ -205,6 +205,14 @@ AMENDS_AUDIT_PLACES = _listed("AMENDS_AUDIT_PLACES") or (
 AMENDS_AUDIT_CHECKPOINT_SECONDS = float(os.environ.get("AMENDS_AUDIT_CHECKPOINT_SECONDS", "60"))
 AMENDS_AUDIT_HEARTBEAT_SECONDS = float(os.environ.get("AMENDS_AUDIT_HEARTBEAT_SECONDS", "3600"))
 AMENDS_ALARM_EMAILS = _listed("AMENDS_ALARM_EMAILS")
+# The mail server for alarms and for checkpoints that go to a mailbox. One that does not answer holds up nobody for long.
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "localhost")
+EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "25"))
+EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS", "") == "1"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "amends@localhost")
 # How many people must approve; see remediation.policy.Policy.
 AMENDS_APPROVAL_POLICY: dict[str, int] = {}
 

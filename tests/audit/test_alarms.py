@@ -143,15 +143,16 @@ def test_what_the_last_verification_found_is_told(
     protected: "psycopg.Connection[Any]", result: str, problems: list[str]
 ) -> None:
     AuditEntry.objects.create(
-        event="audit.verified", actor_label="Amends", subject_type="audit.trail", subject_id=1, subject_label="", data={"result": result}
+        event="audit.verified", actor_label="Amends", subject_type="audit.trail", subject_id=1, subject_label="",
+        data={"result": result, "since": 0},
     )  # fmt: skip
     assert names() == problems
 
 
 def test_a_verification_that_is_overdue_is_told(protected: "psycopg.Connection[Any]") -> None:
     AuditEntry.objects.create(
-        event="audit.verified", actor_label="Amends", subject_type="audit.trail", subject_id=1, subject_label="", data={"result": "ok"},
-        occurred_at=timezone.now() - timedelta(hours=37),
+        event="audit.verified", actor_label="Amends", subject_type="audit.trail", subject_id=1, subject_label="",
+        data={"result": "ok", "since": 0}, occurred_at=timezone.now() - timedelta(hours=37),
     )  # fmt: skip
     seal_all(protected)
     assert names() == ["verification_late"]
@@ -162,6 +163,6 @@ def test_how_it_stands_takes_as_many_queries_for_a_long_trail_as_for_a_short_one
 ) -> None:
     for _ in range(20):
         old_entry(seconds=1)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(16):
         integrity()
     connection.close()
