@@ -175,6 +175,13 @@ class SampleConcluded(EventData, frozen=True):
     report: dict[str, Any]
 
 
+class CaseExported(EventData, frozen=True):
+    """An evidence pack that somebody took: the SHA-256 (hexadecimal) of its manifest.json, which covers all of it, and its corrections."""
+
+    manifest: str
+    corrections: int
+
+
 CASE_OPENED = register_event("case.opened", "opened", CaseOpened)
 PREVIEW_REQUESTED = register_event(
     "plan.preview_requested", "{actor} asked for {subject} to be previewed", PreviewRequested
@@ -213,3 +220,4 @@ SAMPLE_VERDICT_RECORDED = register_event(
     "sample.verdict_recorded", "judged a correction of", SampleVerdictRecorded
 )
 SAMPLE_CONCLUDED = register_event("sample.concluded", "concluded", SampleConcluded)
+CASE_EXPORTED = register_event("case.exported", "took the evidence pack of", CaseExported)

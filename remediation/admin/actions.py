@@ -6,7 +6,8 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
 from audit.admin.read_only import ReadOnlyAdmin
@@ -20,7 +21,7 @@ SEEN = "seen"
 MOST_TOLD = 5
 
 Action = Callable[[HttpRequest, Any, User], Any]
-"""Does what a button says; answers with what to show next."""
+"""Does what a button says; answers with what to show next: something with a page, or a whole response, such as a file."""
 
 
 class ChangedMeanwhile(Refused):
@@ -73,8 +74,8 @@ class ActingAdmin(ReadOnlyAdmin):
     def page_context(self, request: HttpRequest, subject: Any) -> dict[str, Any]:
         return {"newest_entry": newest_entry()}
 
-    def _view(self, action: Action) -> Callable[..., HttpResponse]:
-        def act(request: HttpRequest, pk: int) -> HttpResponse:
+    def _view(self, action: Action) -> Callable[..., HttpResponseBase]:
+        def act(request: HttpRequest, pk: int) -> HttpResponseBase:
             subject = self.subject(request, pk)
             if request.method != "POST":
                 # Back from signing in again: the button has to be pressed once more.
@@ -86,6 +87,8 @@ class ActingAdmin(ReadOnlyAdmin):
                 messages.error(request, str(refused))
                 tell_meanwhile(request, self.others_concerned(subject))
                 show_next = subject
+            if isinstance(show_next, HttpResponseBase):
+                return show_next
             return HttpResponseRedirect(page_of(show_next))
 
         return act

@@ -1,12 +1,14 @@
 """A case's page: how far it is, what was looked at, its plans, what verification found, and the buttons to go on."""
 
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import FileResponse, HttpRequest
+from django.utils import timezone
 
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action, ChangedMeanwhile
@@ -14,6 +16,7 @@ from remediation.admin.badge import PLAN_TONES, badge
 from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
 from remediation.admin.progress import Applied, applied_by
 from remediation.admin.stage import Outlook, outlooks_of
+from remediation.evidence.pack import write_evidence
 from remediation.lifecycle import APPLIED_PLAN, OPEN_PLAN
 from remediation.models import Case, CaseRevision, Job, Plan
 from remediation.preview import request_preview
@@ -83,7 +86,12 @@ class CaseAdmin(ActingAdmin):
         return super().get_queryset(request).select_related("opened_by")
 
     def buttons(self) -> dict[str, Action]:
-        return {"preview": press_preview, "verify": press_verify, "revert": press_revert}
+        return {
+            "preview": press_preview,
+            "verify": press_verify,
+            "revert": press_revert,
+            "evidence": press_evidence,
+        }
 
     def others_concerned(self, subject: Case) -> list[Any]:
         return [subject, *subject.plans.defer("manifest"), *subject.jobs.defer("result")]
@@ -115,6 +123,7 @@ class CaseAdmin(ActingAdmin):
             "revertible": _revertible(plans),
             "jobs": list(subject.jobs.select_related("requested_by").defer("result")[:LATEST_JOBS]),
             "may_preview": request.user.has_perm("remediation.preview_plan"),
+            "may_take_evidence": request.user.has_perm("audit.export_trail"),
             "may_verify": request.user.has_perm("remediation.verify_case"),
         }
 
@@ -221,3 +230,16 @@ def press_revert(request: HttpRequest, case: Case, acting_user: User) -> Plan:
         request, f"{plan} is being prepared. It changes nothing until it is approved and applied."
     )
     return plan
+
+
+def press_evidence(request: HttpRequest, case: Case, acting_user: User) -> FileResponse:
+    """The pack as a file to keep. It is made on disk first: what is downloaded is whole, or is not there."""
+    file = TemporaryFile()  # noqa: SIM115 (the response closes it)
+    write_evidence(case, file, acting_user=acting_user)
+    file.seek(0)
+    return FileResponse(
+        file,
+        as_attachment=True,
+        filename=f"amends-case-{case.pk}-{timezone.now():%Y%m%dT%H%M%SZ}.zip",
+        content_type="application/zip",
+    )
