@@ -16,6 +16,8 @@ from django.conf import settings
 
 SEAL_LOCK = (7104, 0)
 """Advisory lock of whoever seals: one at a time."""
+SEALER_CONNECTION = "amends sealer"
+"""What the sealer's connections are called in the database."""
 MOST_AT_ONCE = 10_000
 """Entries of one sealing transaction, at most."""
 
@@ -80,7 +82,7 @@ def next_chain(end: ChainEnd, hashed: bytes, sealed_at_us: int) -> ChainEnd:
 def connect() -> "psycopg.Connection[Any]":
     """A connection as the sealer, outside of any transaction. Raises `SealerNotConfigured`, `psycopg.OperationalError`."""
     return psycopg.connect(
-        sealer_address(), autocommit=True, connect_timeout=10, application_name="amends sealer"
+        sealer_address(), autocommit=True, connect_timeout=10, application_name=SEALER_CONNECTION
     )
 
 

@@ -100,6 +100,7 @@ def test_up_from_nothing_gives_a_prepared_durable_database_and_a_broker(home: Ho
     assert redis.Redis(unix_socket_path=str(home.broker_socket)).ping()
     status = services(home.path, "status")
     assert (status["database"], status["broker"], status["workers"]) == ("running", "running", 0)
+    assert status["sealer"] == "not running"
 
 
 def test_a_second_start_finds_all_running_and_keeps_it(home: Home) -> None:

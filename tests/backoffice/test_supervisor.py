@@ -14,8 +14,10 @@ import psutil
 import pytest
 from django.conf import settings
 
+from audit.models import AuditEntry, AuditSeal, SealQueue
 from backoffice.celery import app
 from backoffice.supervisor import Child
+from tests.commands import asked
 
 ROOT = Path(settings.BASE_DIR)
 T = TypeVar("T")
@@ -113,11 +115,31 @@ def test_a_killed_worker_and_a_killed_beat_are_started_again(supervisor: Supervi
     eventually(lambda: alive() == 1)
 
 
+def test_a_killed_sealer_is_started_again_and_seals_what_was_written_meanwhile(
+    supervisor: Supervisor,
+) -> None:
+    process = supervisor()
+    eventually(lambda: not SealQueue.objects.exists())
+    eventually(lambda: asked("services", "status")["sealer"] == "running")
+    sealer = part(process, "seal")
+    assert sealer is not None
+
+    sealer.kill()
+    written = AuditEntry.objects.create(
+        event="plan.approved", actor_label="ann", subject_type="remediation.plan", subject_id=1, subject_label="Plan 1", data={}
+    )  # fmt: skip
+
+    eventually(lambda: AuditSeal.objects.filter(entry=written).exists())
+    successor = part(process, "seal")
+    assert successor is not None
+    assert successor.pid != sealer.pid
+
+
 def test_sigterm_stops_all_it_started(supervisor: Supervisor) -> None:
     process = supervisor()
     eventually(lambda: alive() == 1)
     below = family(process)
-    assert len(below) >= 3  # worker, its pool process, beat
+    assert len(below) >= 4  # worker, its pool process, beat, sealer
 
     process.terminate()
 

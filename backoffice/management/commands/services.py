@@ -2,9 +2,11 @@ from typing import Any
 
 import kombu.exceptions
 from django.core.management.base import CommandParser
+from django.db import OperationalError, connection
 
 from audit.command_line import AmendsCommand
 from audit.errors import Refused
+from audit.seal import SEALER_CONNECTION
 from backoffice.celery import app
 from backoffice.database import NotPreparable, prepare_database
 from backoffice.embedded.binaries import NoBinaries
@@ -48,7 +50,21 @@ class Command(AmendsCommand):
         return done | {"prepared": True}
 
     def _status(self) -> dict[str, Any]:
-        return dict(embedded().status()) | {"workers": workers_alive()}
+        sealer = "running" if sealer_connected() else "not running"
+        return dict(embedded().status()) | {"sealer": sealer, "workers": workers_alive()}
+
+
+def sealer_connected() -> bool:
+    """Whether a sealer, on whatever host, is connected to the database; not where the database does not answer."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()",
+                [SEALER_CONNECTION],
+            )
+            return cursor.fetchone() is not None
+    except OperationalError:
+        return False
 
 
 def workers_alive() -> int:
