@@ -29,6 +29,7 @@ from rich.progress import (
 from rich.text import Text
 
 from audit.context import request
+from audit.denied import denials_recorded
 from audit.errors import Refused
 
 REFUSED = 1
@@ -102,7 +103,7 @@ class AmendsCommand(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         self._as_json = options.pop("as_json")
-        with request():
+        with request(), denials_recorded(f"manage.py {type(self).__module__.rpartition('.')[2]}"):
             if self.changes_something:
                 options["acting_user"] = authenticated_user(options.pop("acting_as"))
             answer = self.answer(**options)

@@ -2,6 +2,7 @@
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permission, PermissionsMixin
 
+from audit.denied import note_denied
 from audit.errors import Refused
 
 
@@ -10,12 +11,13 @@ class NotPermitted(Refused):
 
 
 def demand(acting_user: AbstractBaseUser | AnonymousUser, permission: str) -> None:
-    """Raise `NotPermitted` unless `acting_user` is active and has `permission` ("app.codename")."""
+    """Raise `NotPermitted` unless `acting_user` is active and has `permission` ("app.codename"); the trail then tells of the attempt."""
     if isinstance(acting_user, PermissionsMixin) and acting_user.has_perm(permission):
         return
     app, codename = permission.split(".")
     named = Permission.objects.filter(content_type__app_label=app, codename=codename).first()
     what = named.name[:1].lower() + named.name[1:] if named else permission
+    note_denied(acting_user, what)
     raise NotPermitted(
         f"{acting_user} lacks the permission “{what}”. An administrator gives roles to people."
     )

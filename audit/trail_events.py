@@ -37,3 +37,23 @@ EXPORTED = register_event("trail.exported", "{actor} took a copy of the trail", 
 KEY_HANDED_OVER = register_event(
     "audit.key_handed_over", "{actor} handed over to another signing key", KeyHandedOver
 )
+
+
+class Flooded(EventData, frozen=True):
+    """More entries of a `kind` than `most` within so many minutes: others stand in the log alone. `of` is whose, "" for everybody's."""
+
+    kind: str
+    of: str
+    most: int
+    minutes: int
+
+
+class Denied(EventData, frozen=True):
+    """Something that somebody may not do: `tried` in words, `where` the address or the command."""
+
+    tried: str
+    where: str
+
+
+FLOODED = register_event("trail.flooded", "{actor} stopped writing down each of too many attempts", Flooded)
+DENIED = register_event("access.denied", "{actor} tried what they may not do", Denied)

@@ -52,6 +52,11 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
         with transaction.atomic():
             return super().user_change_password(request, id, form_url)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        before = set(form.instance.groups.values_list("name", flat=True))
+        super().save_related(request, form, formsets, change)
+        form.instance.__dict__["roles_before"] = before
+
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         record(USER_CREATED, obj, UserCreatedData(role=_roles(obj)), actor=_acting(request))
         return super().log_addition(request, obj, message)
@@ -59,12 +64,16 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         parts = message if isinstance(message, list) else []
         fields = [str(name) for part in parts for name in part.get("changed", {}).get("fields", [])]
-        record(
-            USER_CHANGED,
-            obj,
-            UserChangedData(role=_roles(obj), active=obj.is_active, fields=fields),
-            actor=_acting(request),
+        now = set(obj.groups.values_list("name", flat=True))
+        before = obj.__dict__.get("roles_before", now)
+        changed = UserChangedData(
+            role=_roles(obj),
+            active=obj.is_active,
+            fields=fields,
+            granted=sorted(now - before),
+            taken=sorted(before - now),
         )
+        record(USER_CHANGED, obj, changed, actor=_acting(request))
         return super().log_change(request, obj, message)
 
 

@@ -12,7 +12,8 @@ class BackofficeConfig(AppConfig):
         for module in (
             "backoffice.events",
             "backoffice.privileges",
-        ):  # registers event types, and a system check
+            "backoffice.sign_in",
+        ):  # registers event types, a system check, and who hears of sign-ins
             import_module(module)
 
 

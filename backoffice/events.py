@@ -1,4 +1,4 @@
-"""What can happen to people's accounts."""
+"""What can happen to people's accounts, and who comes and goes."""
 
 from audit.events import EventData, register_event
 
@@ -11,9 +11,40 @@ USER_CREATED = register_event("user.created", "{actor} created the user {subject
 
 
 class UserChangedData(EventData, frozen=True):
+    """`role` is all roles after the change; `granted` and `taken` are those that came and went, null in early entries."""
+
     role: str
     active: bool
     fields: list[str]
+    granted: list[str] | None = None
+    taken: list[str] | None = None
 
 
 USER_CHANGED = register_event("user.changed", "{actor} changed the account of {subject}", UserChangedData)
+
+
+class SignedData(EventData, frozen=True):
+    """`address` is where the connection came from: of a proxy where there is one; empty on a command."""
+
+    address: str
+
+
+class SignInFailedData(EventData, frozen=True):
+    """`name_hash` is a keyed hash of a name that nobody has; "" where the subject is the account whose name was given."""
+
+    address: str
+    name_hash: str
+
+
+class PasswordChangedData(EventData, frozen=True):
+    pass
+
+
+SIGNED_IN = register_event("user.signed_in", "{actor} signed in", SignedData)
+SIGNED_OUT = register_event("user.signed_out", "{actor} signed out", SignedData)
+SIGN_IN_FAILED = register_event(
+    "user.sign_in_failed", "somebody failed to sign in as {subject}", SignInFailedData
+)
+PASSWORD_CHANGED = register_event(
+    "user.password_changed", "{actor} changed their own password", PasswordChangedData
+)

@@ -1,14 +1,20 @@
 """The one site that all pages belong to, and its first page: what needs you."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, URLResolver, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+
+from audit.trail import record
+from backoffice.events import PASSWORD_CHANGED, PasswordChangedData
 
 HomePart = Callable[[HttpRequest], dict[str, Any]]
 """What one part of the first page shows: the context of its template."""
@@ -60,6 +66,17 @@ class AmendsAdminSite(admin.AdminSite):
             if request.user.has_perm(f"{app}.view_{model}"):
                 shown.append({"label": label, "url": url, "current": request.path.startswith(url)})
         return shown
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Change one's own password, which the trail tells."""
+        with transaction.atomic():
+            answer = super().password_change(request, extra_context)
+            if request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
+                assert isinstance(request.user, User)
+                record(PASSWORD_CHANGED, request.user, PasswordChangedData(), actor=request.user)
+        return answer
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         context: dict[str, Any] = {}

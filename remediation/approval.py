@@ -5,6 +5,7 @@ from hmac import compare_digest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from audit.denied import note_denied
 from audit.errors import Refused
 from audit.events import EventType
 from audit.permission import demand
@@ -107,6 +108,7 @@ def _check(plan: Plan, digest: str, acting_user: User) -> None:
     if not (plan.manifest or {}).get("proposed"):
         raise NothingToApprove(reason)
     if reason:
+        note_denied(acting_user, f"decide on own work: {plan}")
         raise OwnWork(reason)
     if plan.digest is None or not compare_digest(bytes(plan.digest).hex(), digest.strip().lower()):
         raise OtherDigest(

@@ -7,6 +7,7 @@ from secrets import token_hex
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from audit.denied import note_denied
 from audit.errors import Refused
 from audit.permission import demand
 from audit.trail import record
@@ -243,6 +244,7 @@ def _one_at_a_time(job: Job) -> None:
 
 def _refuse_own_case(job: Job, user: User) -> None:
     if why := why_not_audit(job, user):
+        note_denied(user, f"audit own work: {job}")
         raise OwnCase(why)
 
 

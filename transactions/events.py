@@ -28,5 +28,14 @@ class BatchCovered(EventData, frozen=True):
     root: str
 
 
+class PersonalDataRevealed(EventData, frozen=True):
+    """Which fields somebody saw unmasked; what stood in them is not written down, so that it stays erasable."""
+
+    fields: list[str]
+
+
 IMPORTED = register_event("transactions.imported", "imported", TransactionsImported)
 BATCH_COVERED = register_event("transactions.covered", "took the leaves of", BatchCovered)
+PERSONAL_DATA_REVEALED = register_event(
+    "transaction.personal_data_revealed", "looked at the personal data of", PersonalDataRevealed
+)

@@ -53,7 +53,13 @@ def test_a_changed_role_stands_in_the_trail_and_nobody_becomes_a_superuser(
     assert not ana.user_permissions.exists()
     assert [group.name for group in ana.groups.all()] == ["engineer"]
     entry = AuditEntry.objects.get(event="user.changed")
-    assert entry.data == {"role": "engineer", "active": True, "fields": ["Groups"]}
+    assert entry.data == {
+        "role": "engineer",
+        "active": True,
+        "fields": ["Groups"],
+        "granted": ["engineer"],
+        "taken": ["support"],
+    }
 
 
 def test_a_password_set_by_an_administrator_stands_in_the_trail(

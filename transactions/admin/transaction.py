@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from audit.admin import ReadOnlyAdmin
 from audit.templatetags.reading import moment
+from transactions.admin.personal import personal_context, reveal_view
 from transactions.admin.prefix import begins_with
 from transactions.history import Happening, history_of, tells_history
 from transactions.models import Calculation, CurrentCalculation, Store, Supersession, Transaction
@@ -101,6 +102,10 @@ class TransactionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("store", "current__calculation__release", "batch")
 
+    def own_urls(self) -> list[URLPattern]:
+        reveal = self.admin_site.admin_view(reveal_view(self))
+        return [path("<int:pk>/reveal/", reveal, name="transactions_transaction_reveal")]
+
     def page_context(self, request: HttpRequest, subject: Transaction) -> dict[str, Any]:
         calculations, more = _calculations(subject)
         current = current_calculation(subject)
@@ -115,6 +120,7 @@ class TransactionAdmin(ReadOnlyAdmin):
             "rows": list(_rows(calculations, current, components, history)),
             "history": history,
             "more_calculations": more,
+            **personal_context(request, subject),
         }
 
 
