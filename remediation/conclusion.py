@@ -13,9 +13,11 @@ from remediation.events import (
     PLAN_FAILED,
     PLAN_SEALED,
     PLAN_STOPPED,
+    VERIFY_FINISHED,
     Failed,
     JobFinished,
     PlanSealed,
+    VerifyFinished,
 )
 from remediation.lease import DatabaseClock
 from remediation.locks import seize_job
@@ -56,6 +58,8 @@ def _finish(job: Job) -> None:
         )
     else:
         job.result = conclude_verification(job)
+        found = VerifyFinished(differing=job.result["differing"], reconciled=job.result["reconciled"])
+        record(VERIFY_FINISHED, job.case, found, actor=job.requested_by)
     job.status = Job.Status.FINISHED
     job.finished_at = DatabaseClock()
     job.save(update_fields=["status", "finished_at", "result"])

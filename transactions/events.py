@@ -35,7 +35,9 @@ class PersonalDataRevealed(EventData, frozen=True):
 
 
 IMPORTED = register_event("transactions.imported", "imported", TransactionsImported)
-BATCH_COVERED = register_event("transactions.covered", "took the leaves of", BatchCovered)
+BATCH_COVERED = register_event(
+    "transactions.covered", "{actor} took hashes of all that came with {subject}", BatchCovered
+)
 PERSONAL_DATA_REVEALED = register_event(
     "transaction.personal_data_revealed", "looked at the personal data of", PersonalDataRevealed
 )

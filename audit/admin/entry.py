@@ -133,7 +133,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def page_context(self, request: HttpRequest, subject: AuditEntry) -> dict[str, Any]:
         return {
             "title": sentence(subject),
-            "sentence": split_sentence(subject),
             "subject_page": subject_page(subject),
             "facts": facts_of(subject),
         }

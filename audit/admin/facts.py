@@ -3,7 +3,7 @@
 The floors above know what a name means: they register tellers, which are asked before what is said here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from audit.events import UnregisteredEvent, registered_event
 from audit.models import AuditEntry
 
 Shown = str | SafeString
@@ -39,13 +40,16 @@ def tells_facts(teller: Teller) -> Teller:
 
 
 def facts_of(entry: AuditEntry) -> list[Fact]:
-    """The fields of an entry's data, in the order of its event's shape."""
-    return list(_facts(entry.data))
-
-
-def _facts(data: dict[str, Any]) -> Iterator[Fact]:
-    for name, value in data.items():
-        yield Fact(label_of(name), shown(name, value))
+    """The fields of an entry's data, in the order of its event's shape, which is not the order in which they are stored."""
+    try:
+        shape = registered_event(entry.event).data.__struct_fields__
+    except UnregisteredEvent:
+        shape = ()
+    names = [
+        *(name for name in shape if name in entry.data),
+        *(name for name in entry.data if name not in shape),
+    ]
+    return [Fact(label_of(name), shown(name, entry.data[name])) for name in names]
 
 
 def label_of(name: str) -> str:

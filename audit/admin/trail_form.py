@@ -205,6 +205,7 @@ def _time(form: TrailForm, name: str, *, fold: int) -> datetime | None:
         return local.astimezone(UTC)
     except (ValueError, OverflowError):
         form.problems.append(f"“{given[:60]}” is no time, such as 2026-03-02T08:00.")
+        form.values[name] = ""  # a browser's field for times takes nothing else
         return None
 
 

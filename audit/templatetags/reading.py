@@ -50,6 +50,12 @@ def duration(length: timedelta) -> str:
 
 
 @register.filter
+def since(end: datetime, begin: datetime) -> str:
+    """How long it was from `begin` to `end`: "2 min 5 s"."""
+    return duration(end - begin)
+
+
+@register.filter
 def pretty_json(value: Any) -> str:
     """Stored data on several lines, as a person can read it."""
     return json.dumps(value, ensure_ascii=False, indent=2)

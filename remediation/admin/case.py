@@ -13,6 +13,7 @@ from django.utils import timezone
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action, ChangedMeanwhile
 from remediation.admin.badge import PLAN_TONES, badge
+from remediation.admin.case_timeline import timeline_of
 from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
 from remediation.admin.progress import Applied, applied_by
 from remediation.admin.stage import Outlook, outlooks_of
@@ -122,6 +123,7 @@ class CaseAdmin(ActingAdmin):
             "applied_since": _applied_since(verification),
             "revertible": _revertible(plans),
             "jobs": list(subject.jobs.select_related("requested_by").defer("result")[:LATEST_JOBS]),
+            "life": timeline_of(subject, plans),
             "may_preview": request.user.has_perm("remediation.preview_plan"),
             "may_take_evidence": request.user.has_perm("audit.export_trail"),
             "may_verify": request.user.has_perm("remediation.verify_case"),

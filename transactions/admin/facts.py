@@ -11,6 +11,7 @@ from transactions.templatetags.money import change_text, money_text
 
 _MONEY_KEY = re.compile(r"[A-Z]{3}:[0-9]{1,2}\Z")
 _DIFFERENCES = ("delta",)
+_ORDER = ("before", "after", "delta", "largest")
 
 
 @tells_facts

@@ -1,0 +1,126 @@
+"""The auditors' pages in a real browser, on a wide and a narrow screen, in light and dark: they fit, axe finds nothing, nothing complains.
+
+With AMENDS_SCREENSHOTS naming a folder, a picture of each is left there.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from audit.models import AuditEntry
+from remediation.control import pause_job
+from tests.browser.accessibility import violations
+from tests.browser.conftest import Reader, ReaderFactory
+from tests.browser.incident_on_pages import Incident, incident
+from tests.browser.test_every_page import too_wide
+from tests.conftest import UserFactory
+from transactions.models import PersonalData
+
+PERSON = {"name": "Adaline Mueller-Hohenstein", "email": "adaline@example.org", "plate": "ZH 123456"}
+
+
+def auditors_incident(users: UserFactory) -> Incident:
+    """The incident of all pages, with a person, a reason and a pause."""
+    shown = incident(users)
+    PersonalData.objects.create(transaction_id=shown.transaction, data=PERSON)
+    pause_job(
+        shown.running,
+        acting_user=users("approver", name="ben"),
+        reason="Customers call about the amounts on their receipts, and support asks us to wait until the shop has answered.",
+    )
+    return shown
+
+
+def auditors_pages(shown: Incident) -> dict[str, str]:
+    def entry(event: str) -> str:
+        return f"/audit/auditentry/{AuditEntry.objects.filter(event=event).latest('id').pk}/"
+
+    return {
+        "home": "/",
+        "trail": "/audit/auditentry/",
+        "trail of a case": f"/audit/auditentry/?case={shown.case.pk}",
+        "trail of a period": "/audit/auditentry/?from=2020-01-01T00:00&to=2040-01-01T00:00&zone=Asia/Kolkata&actor=ana",
+        "trail without": "/audit/auditentry/?reason=nobody+said+that",
+        "entry of a chunk": entry("chunk.applied"),
+        "entry of a sealed plan": entry("plan.sealed"),
+        "entry of a pause": entry("job.pausing"),
+        "entry of an opened case": entry("case.opened"),
+        "entry of a sign-in": entry("user.signed_in"),
+        "case with its life": f"/remediation/case/{shown.case.pk}/",
+        "transaction with a person": f"/transactions/transaction/{shown.transaction}/",
+    }
+
+
+def _look(reader: Reader, name: str, screen: str) -> list[str]:
+    """What is wrong with the page that is open."""
+    page = reader.page
+    wrong = [f"{name} has {page.locator('h1').count()} headings"] if page.locator("h1").count() != 1 else []
+    wrong += [f"{name} does not fit {screen}: {each}" for each in too_wide(page)]
+    wrong += [f"{name}, {screen}: {each}" for each in violations(page)]
+    if folder := os.environ.get("AMENDS_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        # Hiding the caret is an inline style, which the page's policy refuses.
+        page.screenshot(path=str(Path(folder) / f"{name} {screen}.png"), full_page=True, caret="initial")
+    return wrong
+
+
+@pytest.mark.parametrize(
+    ("width", "color_scheme"), [(1440, "light"), (1440, "dark"), (360, "light"), (360, "dark")]
+)
+def test_auditors_pages_fit_and_axe_finds_nothing(
+    signed_in: ReaderFactory, users: UserFactory, width: int, color_scheme: str
+) -> None:
+    shown = auditors_incident(users)
+    reader = signed_in("auditor", name="carl", width=width, color_scheme=color_scheme)
+    screen = f"{width} {color_scheme}"
+    wrong: list[str] = []
+    for name, path in auditors_pages(shown).items():
+        reader.open(path)
+        wrong += _look(reader, name, screen)
+    page = reader.open(f"/transactions/transaction/{shown.transaction}/")
+    page.get_by_label("Why you have to see it").fill("She asks what we know of her.")
+    page.get_by_role("button", name="Show what is behind the dots").click()
+    expect(page.get_by_text("Adaline Mueller-Hohenstein")).to_be_visible()
+    wrong += _look(reader, "person revealed", screen)
+    page.goto(f"{reader.address}/audit/auditentry/?actor=nobody-here&from=yesterday&zone=Middle/Earth")
+    expect(page.get_by_role("alert")).to_contain_text("nobody-here")
+    wrong += _look(reader, "trail misunderstood", screen)
+    assert wrong == []
+    reader.complaints[:] = [each for each in reader.complaints if "Failed to load resource" not in each]
+
+
+def test_an_auditor_follows_a_correction_back_to_its_approval_without_javascript(
+    signed_in: ReaderFactory, users: UserFactory
+) -> None:
+    shown = auditors_incident(users)
+    carl = signed_in("auditor", name="carl", javascript=False)
+    page = carl.open(f"/transactions/transaction/{shown.transaction + 1}/")
+    page.get_by_role("link", name="ana applied Plan").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Plan {shown.applied.pk} (apply)")
+    page.get_by_role("link", name=f"Case {shown.case.pk}").first.click()
+    page.get_by_role("link", name=f"ben approved Plan {shown.applied.pk} (apply)").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"ben approved Plan {shown.applied.pk} (apply)")
+    expect(page.get_by_text(bytes(shown.applied.digest or b"").hex(), exact=True)).to_be_visible()
+    page.get_by_role("link", name="all entries about it").click()
+    expect(page.get_by_role("list", name="Entries").locator("> li")).to_have_count(
+        AuditEntry.objects.filter(subject_type="remediation.plan", subject_id=shown.applied.pk).count()
+    )
+    page.get_by_label("What happened").select_option("plan.approved")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.get_by_role("list", name="Entries").locator("> li")).to_have_count(1)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="NDJSON, for programs").click()
+    assert download.value.suggested_filename.endswith(".ndjson")
+    assert Path(download.value.path()).read_text().count("\n") == 1
+    assert AuditEntry.objects.get(event="trail.exported").data["rows"] == 1
+
+
+def test_the_trail_prints_without_its_form(signed_in: ReaderFactory, users: UserFactory) -> None:
+    auditors_incident(users)
+    page: Page = signed_in("auditor", name="carl").open("/audit/auditentry/")
+    page.emulate_media(media="print")
+    expect(page.locator(".trail-form")).to_be_hidden()
+    expect(page.locator("form.export")).to_be_hidden()
+    expect(page.get_by_role("list", name="Entries")).to_be_visible()
