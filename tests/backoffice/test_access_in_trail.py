@@ -11,6 +11,7 @@ from django.test import Client
 from audit import denied
 from audit.command_line import AmendsCommand
 from audit.denied import denials_recorded
+from audit.flood import Limit
 from audit.models import AuditEntry
 from audit.permission import NotPermitted, demand
 from audit.sentence import sentence
@@ -70,7 +71,7 @@ def test_a_name_that_nobody_has_is_not_written_down_but_known_again(db: None, cl
 def test_a_flood_of_failures_is_cut_off_told_once_and_hides_no_success(
     db: None, users: UserFactory, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sign_in, "FAILURES", sign_in.Limit(a_subject=3, in_all=8))
+    monkeypatch.setattr(sign_in, "FAILURES", Limit(a_subject=3, in_all=8))
     users("engineer", name="ana")
     for _ in range(20):
         authenticate(username="ana", password="wrong")
@@ -144,7 +145,7 @@ def test_a_commands_refusal_stands_in_the_trail(
 def test_a_flood_of_denied_attempts_is_cut_off(
     db: None, client: Client, users: UserFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(denied, "LIMIT", denied.Limit(a_subject=4, in_all=100))
+    monkeypatch.setattr(denied, "LIMIT", Limit(a_subject=4, in_all=100))
     client.force_login(users("support", name="sue"))
     for _ in range(10):
         client.get("/auth/user/")

@@ -38,14 +38,19 @@ def _change(amount: int, currency: str, scale: int) -> Shown:
 
 
 def _sums(told: dict[str, int], currency: str, scale: int) -> Shown:
+    ordered = sorted(
+        told.items(), key=lambda each: _ORDER.index(each[0]) if each[0] in _ORDER else len(_ORDER)
+    )
     parts = (
         (
             label_of(name).lower(),
-            change_text(amount, scale) if name in _DIFFERENCES else money_text(amount, currency, scale),
+            _change(amount, currency, scale)
+            if name in _DIFFERENCES
+            else format_html('<span class="money">{}</span>', money_text(amount, currency, scale)),
         )
-        for name, amount in told.items()
+        for name, amount in ordered
     )
-    return format_html("{}: {}", currency, format_html_join(", ", '{} <span class="money">{}</span>', parts))
+    return format_html_join(", ", "{} {}", parts)
 
 
 @tells_facts
