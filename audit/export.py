@@ -12,7 +12,7 @@ from django.db import transaction
 
 from audit.context import current_request_id, request
 from audit.errors import Refused
-from audit.models import AuditEntry
+from audit.models import AuditEntry, AuditSeal
 from audit.permission import demand
 from audit.sentence import sentence
 from audit.spreadsheet import BYTE_ORDER_MARK, csv_lines
@@ -24,6 +24,8 @@ FORMATS = ("csv", "ndjson")
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson; charset=utf-8"}
 COLUMNS = (
     "id",
+    "sequence",
+    "sealed_at",
     "occurred_at",
     "event",
     "sentence",
@@ -91,7 +93,10 @@ def _told(wanted: TrailFilter, form: str, *, through: int) -> Iterator[tuple[int
     if form == "csv":
         yield 0, f"{BYTE_ORDER_MARK}{csv_lines([COLUMNS])}".encode()
     while some := list(islice(entries, EXPORTED_AT_ONCE)):
-        facts = [_facts(entry) for entry in some]
+        seals = {
+            seal.entry_id: seal for seal in AuditSeal.objects.filter(entry__in=[entry.pk for entry in some])
+        }
+        facts = [_facts(entry, seals.get(entry.pk)) for entry in some]
         if form == "csv":
             told = csv_lines([[_cell(each[name]) for name in COLUMNS] for each in facts])
         else:
@@ -99,9 +104,11 @@ def _told(wanted: TrailFilter, form: str, *, through: int) -> Iterator[tuple[int
         yield len(some), told.encode()
 
 
-def _facts(entry: AuditEntry) -> dict[str, Any]:
+def _facts(entry: AuditEntry, seal: AuditSeal | None) -> dict[str, Any]:
     return {
         "id": entry.pk,
+        "sequence": None if seal is None else seal.sequence,
+        "sealed_at": None if seal is None else _utc(seal.sealed_at),
         "occurred_at": _utc(entry.occurred_at),
         "event": entry.event,
         "sentence": sentence(entry),

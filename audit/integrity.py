@@ -76,7 +76,9 @@ def integrity() -> Integrity:
         "oldest_waiting": None if oldest is None else oldest.entry,
         "checkpoint": Checkpoint.objects.select_related("key").order_by("-number").first(),
         "places": tuple(_place(name_of(address)) for address in settings.AMENDS_AUDIT_PLACES),
-        "verification": AuditEntry.objects.filter(event="audit.verified").order_by("-pk").first(),
+        "verification": AuditEntry.objects.filter(event="audit.verified")
+        .order_by("-occurred_at", "-pk")
+        .first(),
     }
     problems = (
         *_sealing_problems(now, found["oldest_waiting"]),

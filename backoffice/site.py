@@ -67,7 +67,7 @@ class AmendsAdminSite(admin.AdminSite):
                 shown.append({"label": label, "url": url, "current": request.path.startswith(url)})
         return shown
 
-    def password_change(
+    def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Change one's own password, which the trail tells."""

@@ -1,4 +1,4 @@
-"""What needs the reader, for the first page: plans that wait for somebody, and jobs that have not ended."""
+"""What needs the reader, for the first page: plans that wait for somebody, jobs that have not ended, the trail's integrity."""
 
 from typing import Any, cast
 
@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
+from audit.admin.integrity import integrity_in_short
 from backoffice.site import AmendsAdminSite
 from remediation.admin.plan_summary import plan_change_in_words
 from remediation.admin.progress import jobs_at_work
@@ -56,6 +57,12 @@ def waiting_plans(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def trail_integrity(request: HttpRequest) -> dict[str, Any]:
+    """How the trail is protected, for those who oversee it."""
+    return integrity_in_short() if request.user.has_perm("audit.oversee_trail") else {}
+
+
 site = cast("AmendsAdminSite", admin.site)
 site.add_home_part("waiting_plans", waiting_plans)
 site.add_home_part("running_jobs", running_jobs)
+site.add_home_part("trail_integrity", trail_integrity)

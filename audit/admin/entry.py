@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
 from audit.admin.facts import facts_of
+from audit.admin.integrity import integrity_urls, sealing_of
 from audit.admin.keyset import AFTER, BEFORE, PlaceUnreadable
 from audit.admin.read_only import ReadOnlyAdmin
 from audit.admin.trail_form import ZONES, TrailForm, event_choices, read_form
@@ -91,7 +92,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     def own_urls(self) -> list[URLPattern]:
         export = self.admin_site.admin_view(require_POST(self.export_view))
-        return [path("export/", export, name="audit_auditentry_export")]
+        return [
+            path("export/", export, name="audit_auditentry_export"),
+            *integrity_urls(self.admin_site),
+        ]
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """What the address asks for as a file, which is written as it is read."""
@@ -135,6 +139,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             "title": sentence(subject),
             "subject_page": subject_page(subject),
             "facts": facts_of(subject),
+            "sealing": sealing_of(subject),
         }
 
 

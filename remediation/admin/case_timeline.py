@@ -93,7 +93,8 @@ def _of_chunks(case: Case, jobs: dict[int, Job]) -> Iterator[Step]:
         .values("event", job=KT("data__job"))
         .annotate(chunks=Count("*"), first=Min("occurred_at"), last=Max("occurred_at"), **sums)
     )
-    for group in map(dict, groups):
+    found: Iterator[dict[str, Any]] = (dict(each) for each in groups)
+    for group in found:
         words = _CHUNKS.get(group["event"])
         if words is None:
             continue

@@ -48,6 +48,8 @@ def test_both_formats_hold_every_field_of_every_entry_the_oldest_first(db: None,
     assert objects == [
         {
             "id": entry.pk,
+            "sequence": None,
+            "sealed_at": None,
             "occurred_at": f"{entry.occurred_at:%Y-%m-%dT%H:%M:%S.%fZ}",
             "event": entry.event,
             "sentence": sentence(entry),

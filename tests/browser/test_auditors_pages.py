@@ -4,12 +4,21 @@ With AMENDS_SCREENSHOTS naming a folder, a picture of each is left there.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.db import transaction
 from playwright.sync_api import Page, expect
+from pytest_django import Settings
 
-from audit.models import AuditEntry
+from audit.models import AuditEntry, Trail
+from audit.seal import connect
+from audit.sealer import seal_all, sign_and_publish
+from audit.signing import make_key
+from audit.trail import record
+from audit.verification import VERIFIED, AuditVerified
 from remediation.control import pause_job
 from tests.browser.accessibility import violations
 from tests.browser.conftest import Reader, ReaderFactory
@@ -33,12 +42,30 @@ def auditors_incident(users: UserFactory) -> Incident:
     return shown
 
 
+@pytest.fixture
+def sealed(settings: Settings, tmp_path: Path) -> Callable[[], None]:
+    """Seals, signs and publishes what there is, at a place that works."""
+    settings.AMENDS_AUDIT_SIGNER = settings.AMENDS_AUDIT_KEY = ""
+    settings.AMENDS_AUDIT_KEY_FILE = str(tmp_path / "key.pem")
+    make_key(tmp_path / "key.pem")
+    # The server is a process of its own, with the project's settings: only its own place stands on its page.
+    settings.AMENDS_AUDIT_PLACES = [(settings.HOME.path / "checkpoints").as_uri()]
+
+    def seal() -> None:
+        with connect() as sealer:
+            seal_all(sealer)
+            sign_and_publish(sealer)
+
+    return seal
+
+
 def auditors_pages(shown: Incident) -> dict[str, str]:
     def entry(event: str) -> str:
         return f"/audit/auditentry/{AuditEntry.objects.filter(event=event).latest('id').pk}/"
 
     return {
         "home": "/",
+        "integrity": "/audit/auditentry/integrity/",
         "trail": "/audit/auditentry/",
         "trail of a case": f"/audit/auditentry/?case={shown.case.pk}",
         "trail of a period": "/audit/auditentry/?from=2020-01-01T00:00&to=2040-01-01T00:00&zone=Asia/Kolkata&actor=ana",
@@ -51,6 +78,25 @@ def auditors_pages(shown: Incident) -> dict[str, str]:
         "case with its life": f"/remediation/case/{shown.case.pk}/",
         "transaction with a person": f"/transactions/transaction/{shown.transaction}/",
     }
+
+
+def tampered_with() -> None:
+    """What the trail says after a night in which somebody edited rows, and the place was full."""
+    finding = {
+        "kind": "tampered",
+        "check": "calculations that came in",
+        "subject": "calculation 17 of transaction shop/o-16",
+        "problem": "its amounts, release, time or transaction are not those that came in",
+    }
+    data = AuditVerified("tampered", 0, 40, {"entries": 40}, 1, 0, [finding], [], 3)
+    with transaction.atomic():
+        record(VERIFIED, Trail.objects.get(), data, actor=None)
+    with connect() as sealer:
+        place = (settings.HOME.path / "checkpoints").as_uri()
+        sealer.execute(
+            "INSERT INTO audit_checkpointpublication (checkpoint_id, place, failure) SELECT max(number), %s, %s FROM audit_checkpoint",
+            [place, "No space left on device"],
+        )
 
 
 def _look(reader: Reader, name: str, screen: str) -> list[str]:
@@ -70,13 +116,25 @@ def _look(reader: Reader, name: str, screen: str) -> list[str]:
     ("width", "color_scheme"), [(1440, "light"), (1440, "dark"), (360, "light"), (360, "dark")]
 )
 def test_auditors_pages_fit_and_axe_finds_nothing(
-    signed_in: ReaderFactory, users: UserFactory, width: int, color_scheme: str
+    signed_in: ReaderFactory,
+    users: UserFactory,
+    sealed: Callable[[], None],
+    width: int,
+    color_scheme: str,
 ) -> None:
     shown = auditors_incident(users)
+    sealed()
     reader = signed_in("auditor", name="carl", width=width, color_scheme=color_scheme)
     screen = f"{width} {color_scheme}"
     wrong: list[str] = []
     for name, path in auditors_pages(shown).items():
+        reader.open(path)
+        wrong += _look(reader, name, screen)
+    tampered_with()
+    for name, path in {
+        "integrity with problems": "/audit/auditentry/integrity/",
+        "home with problems": "/",
+    }.items():
         reader.open(path)
         wrong += _look(reader, name, screen)
     page = reader.open(f"/transactions/transaction/{shown.transaction}/")
