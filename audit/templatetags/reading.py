@@ -25,7 +25,7 @@ def moment(at: datetime | None, zone: tzinfo | None = None) -> str | SafeString:
         return in_utc
     local = at.astimezone(zone)
     return format_html(
-        '{} <span class="local">{} {}</span>', in_utc, f"{local:%Y-%m-%d %H:%M:%S}", local.tzname()
+        '{} <span class="local">({} {})</span>', in_utc, f"{local:%Y-%m-%d %H:%M:%S}", local.tzname()
     )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.db import transaction
 from playwright.sync_api import Page, expect
 from pytest_django import Settings
@@ -43,13 +42,14 @@ def auditors_incident(users: UserFactory) -> Incident:
 
 
 @pytest.fixture
-def sealed(settings: Settings, tmp_path: Path) -> Callable[[], None]:
+def sealed(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Seals, signs and publishes what there is, at a place that works."""
     settings.AMENDS_AUDIT_SIGNER = settings.AMENDS_AUDIT_KEY = ""
     settings.AMENDS_AUDIT_KEY_FILE = str(tmp_path / "key.pem")
     make_key(tmp_path / "key.pem")
-    # The server is a process of its own, with the project's settings: only its own place stands on its page.
-    settings.AMENDS_AUDIT_PLACES = [(settings.HOME.path / "checkpoints").as_uri()]
+    settings.AMENDS_AUDIT_PLACES = [(tmp_path / "apart").as_uri()]
+    # The server that is started after this is a process of its own, and is to have the same place.
+    monkeypatch.setenv("AMENDS_AUDIT_PLACES", settings.AMENDS_AUDIT_PLACES[0])
 
     def seal() -> None:
         with connect() as sealer:
@@ -92,10 +92,9 @@ def tampered_with() -> None:
     with transaction.atomic():
         record(VERIFIED, Trail.objects.get(), data, actor=None)
     with connect() as sealer:
-        place = (settings.HOME.path / "checkpoints").as_uri()
         sealer.execute(
             "INSERT INTO audit_checkpointpublication (checkpoint_id, place, failure) SELECT max(number), %s, %s FROM audit_checkpoint",
-            [place, "No space left on device"],
+            [os.environ["AMENDS_AUDIT_PLACES"], "No space left on device"],
         )
 
 
@@ -116,9 +115,9 @@ def _look(reader: Reader, name: str, screen: str) -> list[str]:
     ("width", "color_scheme"), [(1440, "light"), (1440, "dark"), (360, "light"), (360, "dark")]
 )
 def test_auditors_pages_fit_and_axe_finds_nothing(
+    sealed: Callable[[], None],
     signed_in: ReaderFactory,
     users: UserFactory,
-    sealed: Callable[[], None],
     width: int,
     color_scheme: str,
 ) -> None:
