@@ -11,7 +11,7 @@ from django.urls import URLPattern, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from audit.integrity import MOST_WAITING, Integrity, integrity, without_password
+from audit.integrity import MOST_WAITING, integrity
 from audit.models import AuditEntry, AuditKey, AuditSeal, Checkpoint, CheckpointPublication, SealQueue
 
 PERMISSION = "audit.view_auditentry"
@@ -38,7 +38,7 @@ def sealing_of(entry: AuditEntry) -> Sealing:
     places = CheckpointPublication.objects.filter(checkpoint=covering, failure="").values_list(
         "place", flat=True
     )
-    return Sealing(seal, False, covering, [without_password(place) for place in places] if covering else [])
+    return Sealing(seal, False, covering, list(places) if covering else [])
 
 
 def integrity_in_short() -> dict[str, Any]:
@@ -59,14 +59,11 @@ def integrity_urls(site: AdminSite) -> list[URLPattern]:
 
     def page(request: HttpRequest) -> HttpResponse:
         _demand(request)
-        short = integrity_in_short()
-        found: Integrity = short["integrity"]
         context = {
             **site.each_context(request),
-            **short,
+            **integrity_in_short(),
             "title": "Integrity of the trail",
             "is_popup": False,
-            "places": [(without_password(place.address), place) for place in found.places],
             "keys": list(AuditKey.objects.order_by("-introduced_at", "key_id")[:LATEST]),
             "checkpoints": list(Checkpoint.objects.order_by("-number")[:LATEST]),
         }

@@ -14,7 +14,6 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from audit.export import export_trail
-from audit.integrity import without_password
 from audit.models import AuditEntry, AuditSeal, Checkpoint
 from audit.seal import connect
 from audit.sealer import seal_all, sign_and_publish
@@ -197,11 +196,3 @@ def test_whoever_may_not_read_the_trail_sees_neither_page_nor_checkpoint(
     client.force_login(nobody)
     assert client.get(PAGE).status_code == 403
     assert client.get(f"{LIST}checkpoint/1/").status_code == 403
-
-
-def test_a_places_password_is_shown_to_nobody() -> None:
-    assert (
-        without_password("https://amends:secret@archive.example/in?x=1") == "https://archive.example/in?x=1"
-    )
-    assert without_password("file:///var/checkpoints") == "file:///var/checkpoints"
-    assert without_password("mailto:audit@example.org") == "mailto:audit@example.org"
