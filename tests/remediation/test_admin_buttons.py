@@ -81,12 +81,14 @@ def test_what_is_refused_is_said_and_changes_nothing(
 ) -> None:
     ids = report(3)
     plan = previewed(users("engineer"))
-    before, entries = totals(ids), AuditEntry.objects.count()
+    changes = AuditEntry.objects.filter(subject_type__startswith="remediation.")
+    before, entries = totals(ids), changes.count()
     (message, *_) = press(role, plan, button, **fields)
     assert said in message
     assert Plan.objects.get(pk=plan.pk).status == Plan.Status.READY
     assert not Approval.objects.exists()
-    assert (totals(ids), AuditEntry.objects.count()) == (before, entries)
+    assert (totals(ids), changes.count()) == (before, entries)
+    assert AuditEntry.objects.filter(event="access.denied").exists() is ("permission" in said)
 
 
 def test_nobody_approves_their_own_work_on_the_pages_either(
