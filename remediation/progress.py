@@ -11,6 +11,8 @@ from remediation.models import Job
 STUCK_SECONDS = 30.0
 """A running job of which no chunk is in hand and nothing was finished for so long is stuck; its rests come on top."""
 
+_MOMENT_SECONDS = 3.0
+
 
 @dataclass(frozen=True)
 class JobProgress:
@@ -52,6 +54,15 @@ class JobProgress:
             self.status == Job.Status.RUNNING
             and not self.chunks_in_hand
             and self.idle_seconds > STUCK_SECONDS
+        )
+
+    @property
+    def waits_for_worker(self) -> bool:
+        """Whether the job runs and nobody has been at it for a moment, as after a worker was lost; `stuck` where that goes on."""
+        return (
+            self.status == Job.Status.RUNNING
+            and not self.chunks_in_hand
+            and self.idle_seconds > _MOMENT_SECONDS
         )
 
     @property

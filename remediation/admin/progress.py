@@ -51,6 +51,11 @@ class JobAtWork:
         return timedelta(seconds=round(self.progress.seconds))
 
     @property
+    def idle(self) -> timedelta:
+        """Since anybody was at it, less the rests that it was asked to make."""
+        return timedelta(seconds=round(self.progress.idle_seconds))
+
+    @property
     def time_left(self) -> timedelta | None:
         """At the rate so far; None where it has ended or nobody can say yet."""
         left = self.progress.seconds_left

@@ -114,6 +114,9 @@ def test_a_jobs_page_shows_chunks_in_trouble_and_says_when_nobody_works(
     job = request_preview(opened(users("engineer")), acting_user=users("engineer")).jobs.get()
     address = f"/remediation/job/{job.pk}/"
     assert "It is stuck" not in text(support, address)
+    assert "No worker has been at it" not in text(support, address)
+    monkeypatch.setattr("remediation.progress._MOMENT_SECONDS", 0.0)
+    assert "One that was lost is replaced by itself" in text(support, address)
     monkeypatch.setattr("remediation.progress.STUCK_SECONDS", 0.0)
     assert "It is stuck: nobody has been at it for" in text(support, address)
     assert "stuck" in text(support, "/")
