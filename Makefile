@@ -10,7 +10,7 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help setup lock run demo test check format bench bench-large faults guards
+.PHONY: help setup lock run demo test check format bench bench-large bench-audit faults guards
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ bench: setup ## Measure preview and apply against a floor and Django's own ways 
 
 bench-large: setup ## Ten million transactions beside one, two workers beside one (long; 20 GB of disk); its result is kept
 	@$(BIN)/python -m benchmarks.large $(ARGS)
+
+bench-audit: setup ## What the trail costs, how fast it is verified, and an evidence pack's memory, at a million transactions (ROWS=100000)
+	@$(BIN)/python -m benchmarks.audit $(if $(ROWS),--rows $(ROWS))
+	@$(BIN)/python -m benchmarks.verification $(if $(ROWS),--rows $(ROWS))
+	@$(BIN)/python -m benchmarks.evidence $(if $(ROWS),--rows $(ROWS))
 
 faults: setup ## The fault campaign: 1,000 kills and all other faults, about 25 minutes (SEED=1 KILLS=100 FAULT="broker" ARGS=--quick)
 	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULT),--fault "$(FAULT)") $(ARGS)
