@@ -56,7 +56,7 @@ def entry_rows(entries: list[int]) -> Iterator[Row]:
     for start in range(0, len(entries), ROWS_AT_ONCE):
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT {ENTRY_FIELDS} FROM audit_auditentry entry WHERE id = ANY (%s) ORDER BY id",
+                f"SELECT {ENTRY_FIELDS} FROM audit_auditentry entry WHERE entry.id = ANY (%s) ORDER BY entry.id",
                 [entries[start : start + ROWS_AT_ONCE]],
             )
             for row in cursor.fetchall():

@@ -94,7 +94,7 @@ def plan_rows(case: Case) -> Iterator[Row]:
 
 def chunk_rows(case: Case) -> Iterator[Row]:
     """`chunks.ndjson`."""
-    for chunk in PlanChunk.objects.filter(plan__case=case).order_by("plan", "position").iterator(1000):
+    for chunk in PlanChunk.objects.filter(plan__case=case).order_by("plan_id", "position").iterator(1000):
         row: Row = {"id": chunk.pk, "plan": chunk.plan_id, "position": chunk.position}
         row |= {
             name: getattr(chunk, name)
@@ -152,7 +152,7 @@ def outcome_rows(case: Case) -> Iterator[Row]:
 
 def correction_rows(case: Case) -> Iterator[Row]:
     """`corrections.ndjson`, a chunk of a plan at a time: memory stays flat."""
-    chunks = PlanChunk.objects.filter(plan__case=case, proposed__gt=0).order_by("plan", "position")
+    chunks = PlanChunk.objects.filter(plan__case=case, proposed__gt=0).order_by("plan_id", "position")
     for chunk_id, plan_id in chunks.values_list("pk", "plan"):
         yield from _corrections_of(chunk_id, plan_id)
 

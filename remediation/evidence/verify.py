@@ -192,6 +192,32 @@ class Findings:
         self.incomplete.append(f"{place}: {what}")
 
 
+def _one_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is in an object twice")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text[:40]} is no whole number")
+
+
+def _whole_number(text: str) -> int:
+    return _no_number(text) if text == "-0" else int(text)
+
+
+def strict_json(octets: bytes) -> Any:
+    """JSON that reads alike for everybody: UTF-8, no key twice, and whole numbers only. Raises `ValueError`."""
+    return json.loads(
+        octets.decode("utf-8"),
+        object_pairs_hook=_one_of_each,
+        parse_float=_no_number,
+        parse_int=_whole_number,
+        parse_constant=_no_number,
+    )
+
+
 class Pack:
     """The members of a pack, read line by line: its size does not matter."""
 
@@ -203,11 +229,13 @@ class Pack:
         self.names = [info.filename for info in self._zip.infolist()]
 
     def whole(self, name: str) -> Any:
-        return json.loads(b"".join(line for _, line in self.lines(name)))
+        return strict_json(b"".join(line for _, line in self.lines(name)))
 
     def rows(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in self.lines(name):
-            row = json.loads(line)
+            if not line.endswith(b"\n"):
+                raise ValueError(f"{name} line {number} is not ended by a line feed")
+            row = strict_json(line)
             if not isinstance(row, dict):
                 raise ValueError(f"{name} line {number} is no object")
             yield f"{name} line {number}", row
@@ -261,6 +289,35 @@ def key_name(public_key: bytes) -> str:
     return digest(public_key).hex()[:16]
 
 
+NUMBER, TEXT, NOTHING = int, str, type(None)
+SHAPES: dict[str, tuple[dict[str, tuple[type, ...]], tuple[str, ...]]] = {
+    "releases": ({"id": (NUMBER,), "service": (TEXT,), "calculator": (TEXT,), "version": (TEXT,)}, ("id",)),
+    "plans": (
+        {"id": (NUMBER,), "kind": (TEXT,), "requested_by": (NUMBER,), "manifest_text": (TEXT, NOTHING), "digest": (TEXT, NOTHING)},
+        ("id",),
+    ),
+    "chunks": (
+        {"id": (NUMBER,), "plan": (NUMBER,), "position": (NUMBER,), "root": (TEXT, NOTHING), "leaf_format": (NUMBER, NOTHING)},
+        ("id",),
+    ),
+    "approvals": ({"plan": (NUMBER,), "decision": (TEXT,), "digest": (TEXT,), "decided_by": (NUMBER,)}, ("plan", "decided_by")),
+    "jobs": ({"id": (NUMBER,), "kind": (TEXT,), "status": (TEXT,)}, ("id",)),
+    "outcomes": ({"job": (NUMBER,), "transaction": (NUMBER,), "kind": (TEXT,), "reason": (TEXT,)}, ()),
+    "entries": (dict.fromkeys(ENTRY_FIELDS, (TEXT,)), ("id",)),
+    "checkpoints": ({"number": (NUMBER,), "text": (TEXT,)}, ("number",)),
+    "keys": ({"key": (TEXT,), "public_key": (TEXT,)}, ("key",)),
+}  # fmt: skip
+FACTS = {
+    "id": int, "source": str, "reference": str, "store": str, "currency": str, "scale": int, "occurred_at_us": int, "inputs_text": str,
+    "facts_hash": str,
+}  # fmt: skip
+CALCULATION = {"id": int, "release": int, "calculated_at_us": int, "amounts_text": str}
+
+
+def of_their_kinds(row: dict[str, Any], kinds: dict[str, type]) -> bool:
+    return all(type(row[name]) is kind for name, kind in kinds.items())
+
+
 class Verifier:
     """Goes through a pack once. `outside` are checkpoints, and `trusted` public keys, that did not come with it."""
 
@@ -279,6 +336,7 @@ class Verifier:
         if not self._members():
             return self.found
         for part in (
+            self._shapes,
             self._read_case,
             self._checkpoints,
             self._read_entries,
@@ -327,6 +385,25 @@ class Verifier:
         ) as error:
             raise Unusable(f"A member cannot be unpacked: {error}") from error
         return True
+
+    def _shapes(self) -> None:
+        """Every row has its fields, each of its kind, and no row of a table is there twice."""
+        for name, (fields, unique) in SHAPES.items():
+            seen = set()
+            try:
+                for place, row in self.pack.rows(f"{name}.ndjson"):
+                    for field, kinds in fields.items():
+                        if type(row[field]) not in kinds:
+                            self.found.changed(place, f"“{field}” is not of its kind")
+                    mark = tuple(row[field] for field in unique)
+                    if unique and mark in seen:
+                        self.found.changed(place, f"there is a row with this {' and '.join(unique)} already")
+                    seen.add(mark if unique else ())
+            except (KeyError, TypeError, ValueError, RecursionError) as error:
+                self.found.changed(
+                    f"{name}.ndjson",
+                    f"it is not as the format says ({type(error).__name__}: {str(error)[:200]})",
+                )
 
     def _read_case(self) -> None:
         self.case = self.pack.whole("case.json")
@@ -408,7 +485,7 @@ class Verifier:
             if entry in self.entries:
                 self.found.changed(place, f"entry {entry} is there twice")
             hashed = digest(netstrings("entry/1", *fields))
-            data = json.loads(row["data"])
+            data = strict_json(row["data"].encode())
             self.entries[entry] = (place, {**row, "data": data}, hashed)
             if row["event"] == "chunk.applied":
                 self.applied_of.setdefault(data["plan_chunk"], []).append((f"{place} (entry {entry})", data))
@@ -524,6 +601,12 @@ class Verifier:
 
     def _approvals(self) -> None:
         self.approved: dict[int, int] = {}
+        opened = {row["actor"] for _, row, _ in self.entries.values() if row["event"] == "case.opened"}
+        if not opened <= {str(editor) for editor in self.editors}:
+            self.found.changed(
+                "case.json", "whoever opened the case, by its audit entry, is not among its editors"
+            )
+        decided = set()
         told = {"approve": "plan.approved", "reject": "plan.rejected"}
         for place, row in self.pack.rows("approvals.ndjson"):
             _, plan = self.plans[row["plan"]]
@@ -534,8 +617,16 @@ class Verifier:
                 self.found.changed(here, "it is by somebody who requested the plan or edited the case")
             if not self._entry(told[row["decision"]], row["plan"], row["digest"], str(row["decided_by"])):
                 self.found.changed(here, "no audit entry tells of it")
+            decided.add((told[row["decision"]], str(row["plan"]), str(row["decided_by"])))
             if row["decision"] == "approve":
                 self.approved[row["plan"]] = self.approved.get(row["plan"], 0) + 1
+
+        for place, entry, _ in self.entries.values():
+            mark = (entry["event"], entry["subject_id"], entry["actor"])
+            if entry["event"] in told.values() and mark not in decided:
+                self.found.changed(
+                    f"{place} (entry {entry['id']})", "it tells of a decision that approvals.ndjson lacks"
+                )
 
     def _corrections(self) -> None:
         current: ChunkAtWork | None = None
@@ -588,6 +679,9 @@ class ChunkAtWork:
         if self.last_transaction is not None and transaction["id"] <= self.last_transaction:
             self.found.changed(here, "it is not in the order of transactions")
         self.last_transaction = transaction["id"]
+        kinds = ((transaction, FACTS), (row["before"], CALCULATION), (row["after"], CALCULATION))
+        if not all(of_their_kinds(part, wanted) for part, wanted in kinds):
+            self.found.changed(here, "a field of it is not of its kind")
         facts = facts_hash(transaction)
         if facts.hex() != transaction["facts_hash"]:
             self.found.changed(here, "its facts are not the ones that were hashed when they came in")
