@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from audit.checkpoint import FIRST_PREVIOUS, NoCheckpoint, SignedCheckpoint, key_id
 from audit.trail_checks import chain_at
-from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check
+from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check, tampered
 
 AT_A_TIME = 500
 CHECKPOINTS = "checkpoints"
@@ -61,16 +61,18 @@ def _look_at_checkpoints(after: int, through: int, connection: Connection) -> It
         if row.number == after:
             continue  # read for its text only, which the next one names
         if row.number != expected:
-            yield _tampered(f"Checkpoint {expected}", f"is gone; the next one there is {row.number}.")
+            yield tampered(
+                CHECKPOINTS, f"Checkpoint {expected}", f"is gone; the next one there is {row.number}."
+            )
         expected = row.number + 1
         try:
             read = SignedCheckpoint.read(row.text)
         except NoCheckpoint as error:
-            yield _tampered(f"Checkpoint {row.number}", f"its text is none. {error}")
+            yield tampered(CHECKPOINTS, f"Checkpoint {row.number}", f"its text is none. {error}")
             continue
         yield from _row_holds(row, read, trail, beginning)
     if expected <= through:
-        yield _tampered(f"Checkpoint {expected}", "is gone.")
+        yield tampered(CHECKPOINTS, f"Checkpoint {expected}", "is gone.")
 
 
 def _row_holds(row: _Row, read: SignedCheckpoint, trail: str, beginning: bytes | None) -> Iterator[Finding]:
@@ -84,18 +86,26 @@ def _row_holds(row: _Row, read: SignedCheckpoint, trail: str, beginning: bytes |
         trail,
     )
     if columns != (read.number, read.sequence, read.chain, read.signed_at, read.key, read.trail):
-        yield _tampered(subject, "its columns, or the trail's own id, are not what its text says.")
+        yield tampered(
+            CHECKPOINTS, subject, "its columns, or the trail's own id, are not what its text says."
+        )
     if row.public_key is None or not read.signed_by(bytes(row.public_key)):
-        yield _tampered(subject, f"its signature is not that of key {row.key}.")
+        yield tampered(CHECKPOINTS, subject, f"its signature is not that of key {row.key}.")
     before = FIRST_PREVIOUS if row.number == 1 else _digest(row.text_before)
     if before is not None and read.previous != before:
-        yield _tampered(subject, "does not follow the checkpoint before: it, or that, was changed.")
+        yield tampered(
+            CHECKPOINTS, subject, "does not follow the checkpoint before: it, or that, was changed."
+        )
     chain = beginning if row.sequence == 0 else row.seal_chain
     if chain is None:
-        yield _tampered(subject, f"seal {row.sequence}, which it covers, is gone: the chain was cut.")
+        yield tampered(
+            CHECKPOINTS, subject, f"seal {row.sequence}, which it covers, is gone: the chain was cut."
+        )
     elif bytes(chain) != read.chain:
-        yield _tampered(
-            subject, f"the chain at seal {row.sequence} is another one than it says: the chain was made anew."
+        yield tampered(
+            CHECKPOINTS,
+            subject,
+            f"the chain at seal {row.sequence} is another one than it says: the chain was made anew.",
         )
 
 
@@ -122,14 +132,17 @@ def _look_at_keys(trusted: Sequence[bytes], connection: Connection) -> Iterator[
     """Whether every change of keys was handed over, and whether whom the auditor trusts leads to the newest."""
     for name, key in _public_keys(connection).items():
         if key_id(key) != name:
-            yield _tampered(f"Key {name}", f"is not the key of that name: its octets make {key_id(key)}.")
+            yield tampered(
+                CHECKPOINTS, f"Key {name}", f"is not the key of that name: its octets make {key_id(key)}."
+            )
     names = {key_id(key) for key in trusted}
     good, newest = False, None
     for number, key, before, text_before in connection.execute(_KEY_CHANGES).fetchall():
         handed_to = _handed_to(text_before)
         expected = handed_to or before
         if expected is not None and key != expected and key not in names:
-            yield _tampered(
+            yield tampered(
+                CHECKPOINTS,
                 f"Checkpoint {number}",
                 f"is signed by key {key}, and the one before it "
                 + (
@@ -141,7 +154,8 @@ def _look_at_keys(trusted: Sequence[bytes], connection: Connection) -> Iterator[
         good = key in names or (good and key == expected)
         newest = number, key
     if names and newest is not None and not good:
-        yield _tampered(
+        yield tampered(
+            CHECKPOINTS,
             f"Checkpoint {newest[0]}",
             f"is signed by key {newest[1]}, which is none that you trust, nor handed over to by one.",
         )
@@ -164,32 +178,37 @@ def _look_at_outside(
     subject = f"Checkpoint {outside.number} from outside"
     trail = _trail(connection)
     if outside.trail != trail:
-        yield _tampered(subject, f"is of trail {outside.trail}; this database has trail {trail}.")
+        yield tampered(CHECKPOINTS, subject, f"is of trail {outside.trail}; this database has trail {trail}.")
         return
     keys = _public_keys(connection) | {key_id(key): key for key in trusted}
     if outside.key not in keys or not outside.signed_by(keys[outside.key]):
-        yield _tampered(subject, f"its signature is not that of key {outside.key}, or nobody knows that key.")
+        yield tampered(
+            CHECKPOINTS, subject, f"its signature is not that of key {outside.key}, or nobody knows that key."
+        )
     row = connection.execute(
         "SELECT text FROM audit_checkpoint WHERE number = %s", [outside.number]
     ).fetchone()
     if row is None:
-        yield _tampered(subject, "is not in the database: the trail was cut, or an older backup restored.")
+        yield tampered(
+            CHECKPOINTS, subject, "is not in the database: the trail was cut, or an older backup restored."
+        )
     elif row[0] != outside.text:
-        yield _tampered(subject, "is another one in the database: the trail was forked or made anew.")
+        yield tampered(
+            CHECKPOINTS, subject, "is another one in the database: the trail was forked or made anew."
+        )
     chain = chain_at(outside.sequence, connection)
     if chain is None:
-        yield _tampered(
+        yield tampered(
+            CHECKPOINTS,
             subject,
             f"covers seal {outside.sequence}, which is not there: the trail was cut, or an older backup restored.",
         )
     elif chain != outside.chain:
-        yield _tampered(
-            subject, f"says another chain at seal {outside.sequence} than there is: the chain was made anew."
+        yield tampered(
+            CHECKPOINTS,
+            subject,
+            f"says another chain at seal {outside.sequence} than there is: the chain was made anew.",
         )
-
-
-def _tampered(subject: str, problem: str) -> Finding:
-    return Finding("tampered", CHECKPOINTS, subject, problem)
 
 
 def register_checks() -> None:

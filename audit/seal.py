@@ -4,7 +4,6 @@ Writers wait for nobody: an entry is queued by the transaction that writes it, a
 sealer's role may write seals, over a connection of its own (`connect`); everybody else reads them.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -13,6 +12,8 @@ from uuid import UUID
 
 import psycopg
 from django.conf import settings
+
+from audit.netstrings import netstrings
 
 SEAL_LOCK = (7104, 0)
 """Advisory lock of whoever seals: one at a time."""
@@ -55,11 +56,6 @@ class ChainEnd:
 
     sequence: int
     chain: bytes
-
-
-def netstrings(fields: Iterable[str]) -> bytes:
-    """`fields` as netstrings, joined: none can be mistaken for part of another."""
-    return b"".join([b"%d:%b," % (len(octets), octets) for octets in map(str.encode, fields)])
 
 
 def entry_hash(entry: EntryFields) -> bytes:

@@ -1,7 +1,6 @@
 """`manage.py audit seal|status|keys|new_key|hand_over`: the sealer, and the keys that checkpoints are signed with."""
 
 import signal
-from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from audit.alarms import standing_alarms
-from audit.checkpoint import key_id, read_public_key
+from audit.checkpoint import key_id
 from audit.checkpointing import KeyNotHandedOver, sign_checkpoint
 from audit.command_line import authenticated_user
 from audit.errors import Refused
@@ -22,12 +21,13 @@ from audit.sealer import Sealer
 from audit.signing import KeyNotUsable, configured_signer, make_key
 from audit.trail import record
 from audit.trail_events import KEY_HANDED_OVER, KeyHandedOver
+from audit.verify_command import public_key
 
 
 def seal(_: dict[str, Any]) -> dict[str, Any]:
     """Seal, sign and publish until SIGTERM or Ctrl-C. Where everything is embedded, a key is made first."""
     try:
-        if settings.EMBEDDED_DATABASE and str(embedded_key()) == settings.AMENDS_AUDIT_KEY_FILE:
+        if settings.EMBEDDED_DATABASE and str(settings.HOME.audit_key) == settings.AMENDS_AUDIT_KEY_FILE:
             made_once()
         sealer = Sealer()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,16 +37,11 @@ def seal(_: dict[str, Any]) -> dict[str, Any]:
         raise Refused(str(error)) from error
 
 
-def embedded_key() -> Path:
-    """Where an embedded installation keeps its key."""
-    return Path(settings.HOME.path) / "audit-key.pem"
-
-
 def made_once() -> None:
     """The embedded installation's key, made where there is none."""
     with settings.HOME.locked("audit-key.lock"):
-        if not embedded_key().exists():
-            make_key(embedded_key())
+        if not settings.HOME.audit_key.exists():
+            make_key(settings.HOME.audit_key)
 
 
 def status(_: dict[str, Any]) -> dict[str, Any]:
@@ -108,11 +103,3 @@ def hand_over_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument("--reason", required=True, help="Why, for the trail.")
     parser.add_argument("--as", dest="acting_as", required=True, metavar="USER", help="Who does this.")
-
-
-def public_key(text: str) -> bytes:
-    """A public key on the command line."""
-    try:
-        return read_public_key(text)
-    except (ValueError, OSError) as error:
-        raise ArgumentTypeError(str(error)) from error

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from audit.seal import ENTRY_FIELDS, ChainEnd, EntryFields, entry_hash, first_chain, next_chain
-from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check
+from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check, tampered
 
 AT_A_TIME = 5_000
 OVERDUE_SECONDS = 60
@@ -52,17 +52,17 @@ def _look_at_seals(after: int, through: int, connection: Connection) -> Iterator
             sequence, entry, hashed, stored, sealed_at_us, is_there = row[:6]
             if sequence != expected:
                 end = None
-                yield _tampered(SEALS, _numbers("Seal", expected, sequence - 1), "is gone from the chain.")
+                yield tampered(SEALS, _numbers("Seal", expected, sequence - 1), "is gone from the chain.")
             if not is_there:
-                yield _tampered(ENTRIES, f"Entry {entry}", f"is gone; seal {sequence} stands for it.")
+                yield tampered(ENTRIES, f"Entry {entry}", f"is gone; seal {sequence} stands for it.")
             elif entry_hash(EntryFields(*row[6:])) != hashed:
-                yield _tampered(
+                yield tampered(
                     ENTRIES,
                     f"Entry {entry} ({row[7]})",
                     f"is not what was sealed as seal {sequence}: it was changed.",
                 )
             if end is not None and next_chain(end, hashed, sealed_at_us).chain != stored:
-                yield _tampered(
+                yield tampered(
                     SEALS,
                     f"Seal {sequence}",
                     f"does not chain to the one before: it, or that, was changed (entry {entry}).",
@@ -70,7 +70,7 @@ def _look_at_seals(after: int, through: int, connection: Connection) -> Iterator
             end = ChainEnd(sequence, stored)
             expected = sequence + 1
     if expected <= through:
-        yield _tampered(SEALS, _numbers("Seal", expected, through), "is gone from the chain.")
+        yield tampered(SEALS, _numbers("Seal", expected, through), "is gone from the chain.")
 
 
 def chain_at(sequence: int, connection: Connection) -> bytes | None:
@@ -99,7 +99,7 @@ def _look_at_entries(after: int, through: int, connection: Connection) -> Iterat
     for entry, event, sequence in connection.execute(
         _NEITHER_OR_BOTH, {"after": after, "through": through}
     ).fetchall():
-        yield _tampered(
+        yield tampered(
             ENTRIES,
             f"Entry {entry} ({event})",
             "is neither sealed nor waiting for its seal: it was put in past the guard, or its seal was cut off."
@@ -111,7 +111,7 @@ def _look_at_entries(after: int, through: int, connection: Connection) -> Iterat
 def _look_at_queue(connection: Connection) -> Iterator[Finding]:
     overdue, oldest, gone = connection.execute(_QUEUE).fetchone() or (0, None, None)
     for entry in gone or []:
-        yield _tampered(ENTRIES, f"Entry {entry}", "is gone before it was sealed.")
+        yield tampered(ENTRIES, f"Entry {entry}", "is gone before it was sealed.")
     if overdue:
         yield Finding(
             "incomplete",
@@ -120,10 +120,6 @@ def _look_at_queue(connection: Connection) -> Iterator[Finding]:
             f"waits to be sealed, the oldest since {oldest:%Y-%m-%d %H:%M:%S} UTC: until then changes of it would not show. Is the"
             " sealer running?",
         )
-
-
-def _tampered(check: str, subject: str, problem: str) -> Finding:
-    return Finding("tampered", check, subject, problem)
 
 
 def register_checks() -> None:

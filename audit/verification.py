@@ -51,6 +51,11 @@ class Finding:
         return f"{self.subject}: {self.problem}"
 
 
+def tampered(check: str, subject: str, problem: str) -> Finding:
+    """What `check` found that is not as it was written."""
+    return Finding("tampered", check, subject, problem)
+
+
 @dataclass(frozen=True)
 class Piece:
     """A part of a check's work, of about `rows` rows; `look` is called on any of the snapshot's connections."""

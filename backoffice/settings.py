@@ -197,10 +197,10 @@ AMENDS_CHECK_ROWS_BEFORE_APPLY = (
 AMENDS_AUDIT_SIGNER = os.environ.get("AMENDS_AUDIT_SIGNER", "")
 AMENDS_AUDIT_KEY = os.environ.get("AMENDS_AUDIT_KEY", "")
 AMENDS_AUDIT_KEY_FILE = os.environ.get("AMENDS_AUDIT_KEY_FILE") or (
-    str(HOME.path / "audit-key.pem") if EMBEDDED_DATABASE else ""
+    str(HOME.audit_key) if EMBEDDED_DATABASE else ""
 )
 AMENDS_AUDIT_PLACES = _listed("AMENDS_AUDIT_PLACES") or (
-    [(HOME.path / "checkpoints").as_uri()] if EMBEDDED_DATABASE else []
+    [HOME.checkpoints.as_uri()] if EMBEDDED_DATABASE else []
 )
 AMENDS_AUDIT_CHECKPOINT_SECONDS = float(os.environ.get("AMENDS_AUDIT_CHECKPOINT_SECONDS", "60"))
 AMENDS_AUDIT_HEARTBEAT_SECONDS = float(os.environ.get("AMENDS_AUDIT_HEARTBEAT_SECONDS", "3600"))

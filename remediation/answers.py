@@ -13,8 +13,8 @@ from remediation.causes import merge_causes
 from remediation.control import LIMITS
 from remediation.digest import totals_of
 from remediation.models import Approval, Case, Job, JobChunk, Outcome, Plan
-from remediation.money import add_money, as_amounts
-from remediation.progress import JobProgress, progress_of, progress_of_jobs
+from remediation.money import as_amounts
+from remediation.progress import JobProgress, applied_by, progress_of, progress_of_jobs
 from remediation.stage import derive_stage
 from remediation.stops import stop_of, why_it_stands
 from transactions.models import Calculation, Transaction
@@ -62,10 +62,8 @@ def apply_answer(job: Job) -> dict[str, Any]:
     """What an apply job has moved. `failed` are approved rows that it did neither move nor list as conflicts when it was given up."""
     plan = job.plan
     assert plan is not None
-    results = [result for result in job.chunks.values_list("result", flat=True) if result]
-    applied = sum(result["applied"] for result in results)
-    conflicts = sum(result["conflicts"] for result in results)
-    left = (plan.manifest or {}).get("proposed", 0) - applied - conflicts
+    done = applied_by(job)
+    left = (plan.manifest or {}).get("proposed", 0) - done.applied - done.conflicts
     return {
         "job": job.pk,
         "case": job.case_id,
@@ -73,11 +71,11 @@ def apply_answer(job: Job) -> dict[str, Any]:
         "kind": plan.kind,
         "status": job.status,
         "failure": job.failure,
-        "applied": applied,
-        "conflicts": conflicts,
+        "applied": done.applied,
+        "conflicts": done.conflicts,
         "failed": left if job.ended else 0,
         "waiting": 0 if job.ended else left,
-        "delta": as_amounts(add_money(result["money"] for result in results)),
+        "delta": as_amounts(done.money),
         "conflict_reasons": _reasons(Job.objects.filter(pk=job.pk), Outcome.Kind.CONFLICT),
     }
 

@@ -12,9 +12,10 @@ from typing import Any
 from django.db import connection
 
 from audit.merkle import leaf_hash, merkle_root
+from audit.netstrings import netstrings
 from remediation.models import Plan, PlanChunk
 from remediation.money import add_money
-from transactions.canonical import canonical_json, netstring
+from transactions.canonical import canonical_json
 
 FORMAT = "plan/1"
 
@@ -85,7 +86,7 @@ def chunks_digest_in_python(chunks: list[PlanChunk]) -> str:
             bytes(chunk.root or b"").hex(),
             bytes(chunk.leaves_digest or b"").hex(),
         )
-        hashed.update(b"".join(netstring(str(field)) for field in fields))
+        hashed.update(netstrings(map(str, fields)))
     return hashed.hexdigest()
 
 

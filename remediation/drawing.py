@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from audit.netstrings import netstrings
 from remediation.apply import Tampered
 from remediation.models import Job, JobChunk
-from transactions.canonical import netstring
 
 _NUMBERS = 2**64
 
@@ -28,13 +28,13 @@ def draw_positions(*, seed: str, job: int, plan_digest: bytes, population: int, 
     the rest of its division by `population` is the position, left out where it was drawn before. A smaller sample with the same seed
     is a larger one's beginning.
     """
-    opening = b"".join(map(netstring, ("sample/1", seed, str(job), plan_digest.hex())))
+    opening = netstrings(("sample/1", seed, str(job), plan_digest.hex()))
     beyond = _NUMBERS - _NUMBERS % population
     drawn: dict[int, None] = {}
     for index in count():
         if len(drawn) == size:
             break
-        number = int.from_bytes(sha256(opening + netstring(str(index))).digest()[:8], "big")
+        number = int.from_bytes(sha256(opening + netstrings((str(index),))).digest()[:8], "big")
         if number < beyond:
             drawn.setdefault(number % population)
     return list(drawn)
@@ -122,8 +122,7 @@ def items_digest(drawn: Iterable[Drawn]) -> str:
     whole = sha256()
     for number, each in enumerate(drawn, 1):
         fields = (number, each.position, each.transaction, each.calculation, each.replaces, each.leaf.hex())
-        for field in fields:
-            whole.update(netstring(str(field)))
+        whole.update(netstrings(map(str, fields)))
     return whole.hexdigest()
 
 

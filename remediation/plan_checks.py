@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from audit.verification import SEALED_AFTER, Connection, Finding, Piece, Scope
+from audit.verification import SEALED_AFTER, Connection, Finding, Piece, Scope, tampered
 from remediation.digest import chunks_digest_in_python, digest_of, manifest_with
 from remediation.models import CaseRevision, Plan, PlanChunk
 
@@ -76,9 +76,10 @@ def check_plans(scope: Scope) -> Iterator[Piece]:
 def _look_at_cases(connection: Connection) -> Iterator[Finding]:
     most = {"most": MOST_NAMED}
     for entry, event, subject in connection.execute(_GONE, most).fetchall():
-        yield _tampered(subject, f"is gone; entry {entry} ({event}) of the trail tells of it.")
+        yield tampered(PLANS, subject, f"is gone; entry {entry} ({event}) of the trail tells of it.")
     for case, entry in connection.execute(_CASES_CHANGED, most).fetchall():
-        yield _tampered(
+        yield tampered(
+            PLANS,
             f"Case {case}",
             "no entry of the trail tells of its opening."
             if entry is None
@@ -104,9 +105,9 @@ def _look_at_plan(number: int, connection: Connection) -> Iterator[Finding]:
         ).fetchall()
     digest = bytes(plan.digest).hex()
     if digest_of(plan.manifest) != bytes(plan.digest):
-        yield _tampered(str(plan), "its digest is not that of its manifest.")
+        yield tampered(PLANS, str(plan), "its digest is not that of its manifest.")
     if revision is None:
-        yield _tampered(str(plan), f"revision {plan.revision_id} of its case is gone.")
+        yield tampered(PLANS, str(plan), f"revision {plan.revision_id} of its case is gone.")
     else:
         plan.revision = CaseRevision(**revision)
         expected = manifest_with(plan, chunks, chunks_digest_in_python(chunks))
@@ -115,7 +116,8 @@ def _look_at_plan(number: int, connection: Connection) -> Iterator[Finding]:
             for key in expected.keys() | plan.manifest.keys()
             if expected.get(key) != plan.manifest.get(key)
         ):
-            yield _tampered(
+            yield tampered(
+                PLANS,
                 str(plan),
                 f"itself, its case or its chunks are not what its manifest says ({', '.join(differing)}).",
             )
@@ -126,10 +128,11 @@ def _look_at_plan(number: int, connection: Connection) -> Iterator[Finding]:
 def _entries_agree(plan: Plan, digest: str, entries: list[dict[str, Any]]) -> Iterator[Finding]:
     sealed = [entry for entry in entries if entry["event"] == "plan.sealed"]
     if len(sealed) != 1:
-        yield _tampered(str(plan), f"one entry should tell of its sealing: there are {len(sealed)}.")
+        yield tampered(PLANS, str(plan), f"one entry should tell of its sealing: there are {len(sealed)}.")
     for entry in entries:
         if entry["data"]["digest"] != digest:
-            yield _tampered(
+            yield tampered(
+                PLANS,
                 str(plan),
                 f"its digest is not the one in entry {entry['id']} ({entry['event']}) of the trail.",
             )
@@ -142,21 +145,19 @@ def _approvals_agree(
     there = sorted((each["decided_by_id"], each["decision"]) for each in approvals)
     told = sorted((each["actor_id"], decided[each["event"]]) for each in entries if each["event"] in decided)
     if there != told:
-        yield _tampered(
+        yield tampered(
+            PLANS,
             str(plan),
             "its approvals are not those that the trail tells of: one was put in, changed or deleted.",
         )
     if any(bytes(each["digest"]).hex() != digest for each in approvals):
-        yield _tampered(str(plan), "an approval is of another digest than the plan's.")
+        yield tampered(PLANS, str(plan), "an approval is of another digest than the plan's.")
     approvers = {each["decided_by_id"] for each in approvals if each["decision"] == "approve"}
     approvers.discard(plan.requested_by_id)
     started = any(each["event"] == "plan.apply_started" for each in entries)
     if started and len(approvers) < (plan.required_approvals or 1):
-        yield _tampered(
+        yield tampered(
+            PLANS,
             str(plan),
             f"was applied with {len(approvers)} approvals by others and needed {plan.required_approvals}.",
         )
-
-
-def _tampered(subject: str, problem: str) -> Finding:
-    return Finding("tampered", PLANS, subject, problem)

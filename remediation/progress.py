@@ -1,4 +1,4 @@
-"""How far jobs are, as sums over their chunks: nothing of it is stored."""
+"""How far jobs are and what they moved, as sums over their chunks: nothing of it is stored."""
 
 import json
 from collections.abc import Iterable
@@ -50,20 +50,15 @@ class JobProgress:
     @property
     def stuck(self) -> bool:
         """Whether the job runs and yet nobody is at it: something outside of it has to be looked at."""
-        return (
-            self.status == Job.Status.RUNNING
-            and not self.chunks_in_hand
-            and self.idle_seconds > STUCK_SECONDS
-        )
+        return self._nobody_at_it_for(STUCK_SECONDS)
 
     @property
     def waits_for_worker(self) -> bool:
         """Whether the job runs and nobody has been at it for a moment, as after a worker was lost; `stuck` where that goes on."""
-        return (
-            self.status == Job.Status.RUNNING
-            and not self.chunks_in_hand
-            and self.idle_seconds > _MOMENT_SECONDS
-        )
+        return self._nobody_at_it_for(_MOMENT_SECONDS)
+
+    def _nobody_at_it_for(self, seconds: float) -> bool:
+        return self.status == Job.Status.RUNNING and not self.chunks_in_hand and self.idle_seconds > seconds
 
     @property
     def rows_by_end_of_stage(self) -> int | None:
@@ -179,3 +174,31 @@ _PROGRESS = """
     WHERE job.id = ANY(%s)
     GROUP BY job.id
 """
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What a job's finished chunks moved: rows, conflicts, and {"USD:2": change of the totals in smallest units}."""
+
+    applied: int
+    conflicts: int
+    money: dict[str, int]
+
+
+def applied_by(job: Job) -> Applied:
+    """What an apply has done so far."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum((result ->> 'applied')::bigint), 0)::bigint,"
+            " coalesce(sum((result ->> 'conflicts')::bigint), 0)::bigint"
+            " FROM remediation_jobchunk WHERE job_id = %s AND status = 'done'",
+            [job.pk],
+        )
+        applied, conflicts = cursor.fetchone()
+        cursor.execute(
+            "SELECT sums.key, sum((sums.value #>> '{}')::numeric) FROM remediation_jobchunk chunk,"
+            " jsonb_each(chunk.result -> 'money') AS sums WHERE chunk.job_id = %s AND chunk.status = 'done'"
+            " GROUP BY sums.key ORDER BY sums.key",
+            [job.pk],
+        )
+        return Applied(applied, conflicts, {key: int(amount) for key, amount in cursor.fetchall()})

@@ -11,7 +11,7 @@ from typing import Any
 
 from audit.leaves import Difference, differences
 from audit.merkle import merkle_root, split_leaves
-from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check
+from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check, tampered
 from remediation.plan_checks import PLANS, check_plans
 from remediation.trail_checks_sql import (
     ALL_TRANSACTIONS,
@@ -53,19 +53,19 @@ def _look_at_plan_chunk(number: int, connection: Connection) -> Iterator[Finding
     plan, position, proposed, root, digest, octets, rows_hold, ranges, entries = row
     where = f"Plan {plan}, chunk {position}"
     if octets is None:
-        yield _tampered(CORRECTIONS, where, "its leaves are gone.")
+        yield tampered(CORRECTIONS, where, "its leaves are gone.")
         return
     kept = split_leaves(octets)
     if sha256(octets).digest() != digest or merkle_root(kept) != root or len(kept) != proposed:
-        yield _tampered(CORRECTIONS, where, "its leaves are not those of its root, its digest and its count.")
+        yield tampered(CORRECTIONS, where, "its leaves are not those of its root, its digest and its count.")
     if len(entries) != 1:
         told = ", ".join(str(entry["id"]) for entry in entries) or "none"
-        yield _tampered(
+        yield tampered(
             CORRECTIONS, where, f"one entry of the trail should tell of its scan: there is {told}."
         )
     for entry in entries[:1]:
         if (entry["data"]["root"], entry["data"]["proposed"]) != (root.hex(), proposed):
-            yield _tampered(
+            yield tampered(
                 CORRECTIONS,
                 where,
                 f"its root or its count is not the one in entry {entry['id']} of the trail.",
@@ -78,7 +78,7 @@ def _look_at_plan_chunk(number: int, connection: Connection) -> Iterator[Finding
 def _name_rows(chunk: int, where: str, kept: list[bytes], connection: Connection) -> Iterator[Finding]:
     named = connection.execute(UNMOVABLE, {"chunk": chunk, "most": MOST_NAMED}).fetchall()
     for reference, calculation, what in named:
-        yield _tampered(
+        yield tampered(
             CORRECTIONS, f"Calculation {calculation} of transaction {reference}", f"{what} is not there."
         )
     with connection.cursor(binary=True) as cursor:
@@ -94,16 +94,16 @@ def _row_differs(difference: Difference, where: str, rows: list[tuple[Any, ...]]
         after = (
             f"after transaction {rows[difference.after][1]}" if difference.after >= 0 else "at its beginning"
         )
-        return _tampered(
+        return tampered(
             CORRECTIONS, where, f"a row {after} is gone: leaf {difference.kept} has no row any more."
         )
     _, reference, calculation, replaces, _ = rows[difference.row]
     subject = f"Calculation {calculation} of transaction {reference}"
     if difference.kept is None:
-        return _tampered(
+        return tampered(
             CORRECTIONS, subject, f"was put into {where[0].lower()}{where[1:]}: no leaf covers it."
         )
-    return _tampered(
+    return tampered(
         CORRECTIONS,
         subject,
         f"its amounts, release, time or transaction, those of calculation {replaces}, which it replaces, or the facts of the"
@@ -130,7 +130,7 @@ def _ranges_hold(ranges: list[dict[str, Any]], connection: Connection) -> Iterat
         span = (min(part["lowest"] for part in parts), max(part["highest"] for part in parts))
         expected = {"applied": rows - conflicts, "conflicts": conflicts, "money": money}
         if (rows, span, expected) != (leaf_count, (lowest, highest), result):
-            yield _tampered(
+            yield tampered(
                 APPLIED,
                 f"Job {job}, chunk {position}",
                 f"its rows, conflicts or money are {rows}, {conflicts} and {money} by the rows; on record are {leaf_count},"
@@ -141,13 +141,13 @@ def _ranges_hold(ranges: list[dict[str, Any]], connection: Connection) -> Iterat
 def _look_for_strays(connection: Connection) -> Iterator[Finding]:
     most = {"most": MOST_NAMED}
     for chunk, rows in connection.execute(STRAY_PROPOSALS, most).fetchall():
-        yield _tampered(
+        yield tampered(
             CORRECTIONS,
             f"Plan chunk {chunk}",
             f"is gone or was never scanned, though {rows} proposed rows name it.",
         )
     for entry, chunk in connection.execute(SCANS_GONE, most).fetchall():
-        yield _tampered(
+        yield tampered(
             CORRECTIONS, f"Plan chunk {chunk}", f"is gone or empty; entry {entry} tells of its scan."
         )
 
@@ -168,24 +168,24 @@ def _look_at_job_chunks(since: int, after: int, through: int, connection: Connec
         applied = [entry for entry in row[14] if entry["event"] == "chunk.applied"]
         if status == "done":
             if len(applied) != 1:
-                yield _tampered(
+                yield tampered(
                     APPLIED, subject, f"one entry of the trail should tell of it: there are {len(applied)}."
                 )
                 continue
             if wrong := _differs_from_entry(row, applied[0]["data"]):
-                yield _tampered(
+                yield tampered(
                     APPLIED, subject, f"{wrong} not what entry {applied[0]['id']} of the trail says."
                 )
             continue
         if applied:
-            yield _tampered(
+            yield tampered(
                 APPLIED,
                 subject,
                 f"is {status}, and entry {applied[0]['id']} of the trail says it was applied.",
             )
         quarantined = any(entry["event"] == "chunk.quarantined" for entry in row[14])
         if quarantined != (status == "quarantined"):
-            yield _tampered(
+            yield tampered(
                 APPLIED,
                 subject,
                 f"is {status}, and the trail {'says' if quarantined else 'does not say'} quarantined.",
@@ -216,9 +216,9 @@ def _differs_from_entry(row: tuple[Any, ...], data: dict[str, Any]) -> str:
 def _look_for_chunks_gone(connection: Connection) -> Iterator[Finding]:
     most = {"most": MOST_NAMED}
     for entry, chunk in connection.execute(CHUNKS_GONE, most).fetchall():
-        yield _tampered(APPLIED, f"Job chunk {chunk}", f"is gone; entry {entry} of the trail tells of it.")
+        yield tampered(APPLIED, f"Job chunk {chunk}", f"is gone; entry {entry} of the trail tells of it.")
     for outcome, reference, job in connection.execute(STRAY_CONFLICTS, most).fetchall():
-        yield _tampered(
+        yield tampered(
             APPLIED,
             f"Outcome {outcome} of transaction {reference}",
             f"was put in: no finished chunk of job {job} covers that transaction.",
@@ -255,15 +255,11 @@ _WRONG_POINTER = {
 def _look_at_pointers(after: int, through: int, connection: Connection) -> Iterator[Finding]:
     rows = connection.execute(POINTERS, {"after": after, "through": through}).fetchall()
     for transaction, reference, calculation, what in rows:
-        yield _tampered(
+        yield tampered(
             POINTER_HISTORY,
             f"Transaction {reference or transaction}",
             _WRONG_POINTER[what].format(calculation),
         )
-
-
-def _tampered(check: str, subject: str, problem: str) -> Finding:
-    return Finding("tampered", check, subject, problem)
 
 
 def register_checks() -> None:

@@ -16,6 +16,8 @@ from operator import itemgetter
 from struct import Struct
 from typing import Any, NamedTuple
 
+from audit.netstrings import netstrings
+
 MAX_DEPTH = 64
 """Objects and lists inside each other that a value may have."""
 
@@ -157,12 +159,6 @@ def _at(path: tuple[str | int, ...]) -> str:
     return f"In {'.'.join(str(step) for step in path)}: " if path else ""
 
 
-def netstring(text: str) -> bytes:
-    """`text` in UTF-8 with its length before it: "abc" gives b"3:abc,"."""
-    encoded = text.encode()
-    return b"%d:%b," % (len(encoded), encoded)
-
-
 def microseconds(moment: datetime) -> int:
     """Microseconds from 1970-01-01T00:00Z to `moment`, exactly. Raises `NaiveTime` where it has no offset."""
     if moment.tzinfo is None:
@@ -186,11 +182,11 @@ def facts_hash(
     `canonical_json`.
     """
     fields = ("facts/1", source, reference, store, currency, str(scale), str(occurred_at_us), inputs_text)
-    # `netstring` of each, spelled out: an import comes here for every row.
+    # `netstrings`, spelled out: an import comes here for every row.
     text = "".join([f"{len(field)}:{field}," for field in fields])
     if text.isascii():
         return sha256(text.encode()).digest()
-    return sha256(b"".join(map(netstring, fields))).digest()
+    return sha256(netstrings(fields)).digest()
 
 
 class CalculationFields(NamedTuple):

@@ -5,7 +5,7 @@ from functools import partial
 
 from audit.leaves import Difference, differences
 from audit.merkle import merkle_root, split_leaves
-from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check
+from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check, tampered
 from transactions.leaves import batch_root
 from transactions.verification_sql import (
     BATCHES,
@@ -51,7 +51,7 @@ def _look_at_piece(number: int, connection: Connection) -> Iterator[Finding]:
         batch, position, kept, root, rows_hold = row
         where = f"Ingest batch {batch}, piece {position}"
         if merkle_root(split_leaves(kept)) != root:
-            yield _tampered(CALCULATIONS, where, "its leaves do not hash to its root: they were changed.")
+            yield tampered(CALCULATIONS, where, "its leaves do not hash to its root: they were changed.")
         if not rows_hold:
             rows = cursor.execute(INGEST_PIECE_ROWS, parameters).fetchall()
             yield from _name_rows(where, rows, split_leaves(kept))
@@ -65,13 +65,13 @@ def _name_rows(where: str, rows: list[Row], kept: list[bytes]) -> Iterator[Findi
     as_kept = set(kept)
     for calculation, reference, leaf, by_kept_facts, facts_hold, _ in rows:
         if leaf in as_kept and not facts_hold:
-            yield _tampered(
+            yield tampered(
                 CALCULATIONS,
                 f"Transaction {reference} (calculation {calculation})",
                 "its stored hash of the facts was changed; the facts themselves are as they came in.",
             )
         elif leaf not in as_kept and by_kept_facts in as_kept:
-            yield _tampered(
+            yield tampered(
                 CALCULATIONS,
                 f"Transaction {reference} (calculation {calculation})",
                 "its facts (source, reference, store, currency, scale, time or inputs) are not those that came in.",
@@ -87,22 +87,22 @@ def _calculation_differs(difference: Difference, where: str, rows: list[Row]) ->
         after = (
             f"after calculation {rows[difference.after][0]}" if difference.after >= 0 else "at its beginning"
         )
-        return _tampered(
+        return tampered(
             CALCULATIONS, where, f"a calculation {after} is gone: leaf {difference.kept} has no row any more."
         )
     calculation, reference, _, _, _, transaction = rows[difference.row]
     if reference is None:
-        return _tampered(
+        return tampered(
             CALCULATIONS,
             f"Calculation {calculation} of transaction {transaction}",
             "its transaction, or that one's store, is gone.",
         )
     subject = f"Calculation {calculation} of transaction {reference}"
     if difference.kept is None:
-        return _tampered(
+        return tampered(
             CALCULATIONS, subject, f"was put in: no leaf of batch {where.split()[2][:-1]} covers it."
         )
-    return _tampered(
+    return tampered(
         CALCULATIONS,
         subject,
         "its amounts, release, time or transaction (or its transaction's facts together with their hash) are not those that came in.",
@@ -113,20 +113,20 @@ def _look_for_inserted(connection: Connection) -> Iterator[Finding]:
     """Calculations outside of every piece of their batch. Inside of one they make its leaves differ."""
     for batch, there, covered in connection.execute(REPORTED_COUNTS).fetchall():
         if covered is None:
-            yield _tampered(
+            yield tampered(
                 CALCULATIONS,
                 f"Ingest batch {batch}",
                 f"has {there} calculations and no leaves that cover them.",
             )
         outside = connection.execute(OUTSIDE_OF_PIECES, {"batch": batch, "most": MOST_NAMED}).fetchall()
         for calculation, reference in outside:
-            yield _tampered(
+            yield tampered(
                 CALCULATIONS,
                 f"Calculation {calculation} of transaction {reference or '(gone)'}",
                 f"was put in: no leaf of batch {batch} covers it.",
             )
     for calculation, release in connection.execute(UNKNOWN_RELEASES, {"most": MOST_NAMED}).fetchall():
-        yield _tampered(CALCULATIONS, f"Calculation {calculation}", f"its release {release} is gone.")
+        yield tampered(CALCULATIONS, f"Calculation {calculation}", f"its release {release} is gone.")
 
 
 def check_batches(scope: Scope) -> Iterator[Piece]:
@@ -139,28 +139,28 @@ def _look_at_batches(since: int, after: int, through: int, connection: Connectio
     for batch, exists, roots, positions, leaves, entries, superseding in rows:
         subject = f"Ingest batch {batch}"
         if not exists:
-            yield _tampered(BATCH_ROOTS, subject, "is gone, though leaves or the trail tell of it.")
+            yield tampered(BATCH_ROOTS, subject, "is gone, though leaves or the trail tell of it.")
         covering = [entry for entry in entries if entry["root"] is not None]
         if not covering:
-            yield _tampered(
+            yield tampered(
                 BATCH_ROOTS, subject, f"has {leaves} leaves, and no entry of the trail carries their root."
             )
             continue
         if len(covering) > 1:
             told = ", ".join(str(entry["id"]) for entry in covering)
-            yield _tampered(BATCH_ROOTS, subject, f"several entries ({told}) carry a root for it.")
+            yield tampered(BATCH_ROOTS, subject, f"several entries ({told}) carry a root for it.")
         if positions != list(range(len(positions))):
-            yield _tampered(BATCH_ROOTS, subject, "pieces of its leaves are missing.")
+            yield tampered(BATCH_ROOTS, subject, "pieces of its leaves are missing.")
         told, root = covering[0]["calculations"], covering[0]["root"]
         if (leaves, batch_root(bytes(each) for each in roots).hex()) != (told, root):
-            yield _tampered(
+            yield tampered(
                 BATCH_ROOTS,
                 subject,
                 f"its {leaves} leaves are not those that entry {covering[0]['id']} of the trail covers ({told}).",
             )
         said = [entry["superseding"] for entry in entries if entry["superseding"] is not None]
         if said and said != [superseding]:
-            yield _tampered(
+            yield tampered(
                 BATCH_ROOTS,
                 subject,
                 f"superseded {superseding} corrections by the records, and {said[0]} by entry {entries[0]['id']}.",
@@ -178,7 +178,7 @@ def _look_at_supersessions(
 ) -> Iterator[Finding]:
     rows = connection.execute(SUPERSESSIONS, {"after": after, "through": through}).fetchall()
     for number, transaction in rows:
-        yield _tampered(
+        yield tampered(
             MOVES_BY_SERVICES,
             f"Supersession {number} of transaction {transaction}",
             "is none that an import makes: it must lead from one calculation of the transaction to a newer, reported one.",
@@ -189,10 +189,6 @@ def _by_id(scope: Scope, table: str, step: int, look: Look) -> Iterator[Piece]:
     """Pieces of `step` ids each, from the lowest to the highest that the table has."""
     for after, through in ranges(scope.connection, f"SELECT min(id), max(id) FROM {table}", step):
         yield Piece(through - after, partial(look, scope.since, after, through))
-
-
-def _tampered(check: str, subject: str, problem: str) -> Finding:
-    return Finding("tampered", check, subject, problem)
 
 
 def register_checks() -> None:

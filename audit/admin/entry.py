@@ -18,11 +18,10 @@ from audit.admin.keyset import AFTER, BEFORE, PlaceUnreadable
 from audit.admin.read_only import ReadOnlyAdmin
 from audit.admin.trail_form import ZONES, TrailForm, event_choices, read_form
 from audit.admin.trail_page import LOOKED_THROUGH, TrailPage, trail_page
-from audit.events import UnregisteredEvent, registered_event
 from audit.export import CONTENT_TYPES, UnknownFormat, export_trail
 from audit.models import AuditEntry
 from audit.permission import NotPermitted
-from audit.sentence import sentence
+from audit.sentence import sentence, split_sentence
 
 # A chunk has no page of its own: its plan or job, named in the entry's data, shows it.
 _SHOWN_BY = {"planchunk": "plan", "jobchunk": "job"}
@@ -37,22 +36,6 @@ def subject_page(entry: AuditEntry) -> str:
         return reverse(f"admin:{app}_{shown_as}_change", args=[pk])
     except NoReverseMatch:
         return ""
-
-
-def split_sentence(entry: AuditEntry) -> tuple[str, str, str]:
-    """An entry's sentence in three: before its subject, the subject, and after it; without a subject all stands in the first."""
-    try:
-        words = registered_event(entry.event).sentence
-    except UnregisteredEvent:
-        words = entry.event
-    if "{" not in words:
-        words = f"{{actor}} {words} {{subject}}"
-    before, found, after = words.partition("{subject}")
-    return (
-        before.format(actor=entry.actor_label),
-        entry.subject_label if found else "",
-        after.format(actor=entry.actor_label),
-    )
 
 
 @admin.register(AuditEntry)

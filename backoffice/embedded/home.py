@@ -82,6 +82,16 @@ class Home:
         return Path("/tmp") / f"amends-{os.getuid()}-{digest}"  # noqa: S108 (made 0700, its owner checked)
 
     @property
+    def audit_key(self) -> Path:
+        """The key that an embedded installation signs checkpoints with, in PEM; the sealer makes it at its first start."""
+        return self.path / "audit-key.pem"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder that an embedded installation publishes its checkpoints in."""
+        return self.path / "checkpoints"
+
+    @property
     def broker_socket(self) -> Path:
         return self.sockets / "broker.sock"
 

@@ -15,12 +15,12 @@ from remediation.admin.actions import ActingAdmin, Action, ChangedMeanwhile
 from remediation.admin.badge import PLAN_TONES, badge
 from remediation.admin.case_timeline import timeline_of
 from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
-from remediation.admin.progress import Applied, applied_by
 from remediation.admin.stage import Outlook, outlooks_of
 from remediation.evidence.pack import write_evidence
 from remediation.lifecycle import APPLIED_PLAN, OPEN_PLAN
 from remediation.models import Case, CaseRevision, Job, Plan
 from remediation.preview import request_preview
+from remediation.progress import Applied, applied_by
 from remediation.revert import request_revert
 from remediation.verification import CLASSES
 from remediation.verify import start_verify

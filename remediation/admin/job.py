@@ -16,9 +16,9 @@ from remediation.admin.audit_sample_draw import draw_view
 from remediation.admin.badge import JOB_TONES, badge, link_to
 from remediation.admin.job_controls import controls, press_cancel, press_pause, press_resume, press_tune
 from remediation.admin.plan_summary import sums
-from remediation.admin.progress import applied_by, jobs_at_work, percent_of
+from remediation.admin.progress import jobs_at_work, percent_of
 from remediation.models import Job, JobChunk, Outcome
-from remediation.progress import JobProgress, progress_of_jobs
+from remediation.progress import JobProgress, applied_by, progress_of_jobs
 from transactions.templatetags.money import count
 
 MOST_TROUBLED_CHUNKS = 20

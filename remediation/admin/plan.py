@@ -22,10 +22,10 @@ from remediation.admin.plan_summary import (
     totals,
     why_not_fresh,
 )
-from remediation.admin.progress import applied_by
 from remediation.apply import start_apply
 from remediation.approval import approve, reject, valid_approvals, why_not_decide
 from remediation.models import Job, Outcome, Plan
+from remediation.progress import applied_by
 from remediation.retry import request_retry, rows_to_retry
 from transactions.templatetags.money import count
 

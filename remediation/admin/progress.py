@@ -1,10 +1,8 @@
-"""What pages show of jobs at work, beside `remediation.progress`, and what an apply has moved."""
+"""What pages show of jobs at work, beside `remediation.progress`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-
-from django.db import connection
 
 from remediation.admin.badge import JOB_TONES
 from remediation.models import Job
@@ -51,11 +49,6 @@ class JobAtWork:
         return timedelta(seconds=round(self.progress.seconds))
 
     @property
-    def idle(self) -> timedelta:
-        """Since anybody was at it, less the rests that it was asked to make."""
-        return timedelta(seconds=round(self.progress.idle_seconds))
-
-    @property
     def time_left(self) -> timedelta | None:
         """At the rate so far; None where it has ended or nobody can say yet."""
         left = self.progress.seconds_left
@@ -84,31 +77,3 @@ def jobs_at_work(jobs: Iterable[Job]) -> list[JobAtWork]:
     by_id = {job.pk: job for job in jobs}
     progress = progress_of_jobs(by_id)
     return [JobAtWork(job, progress[pk]) for pk, job in by_id.items()]
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What a job's finished chunks moved: rows, conflicts, and {"USD:2": change of the totals in smallest units}."""
-
-    applied: int
-    conflicts: int
-    money: dict[str, int]
-
-
-def applied_by(job: Job) -> Applied:
-    """What an apply has done so far."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT coalesce(sum((result ->> 'applied')::bigint), 0)::bigint,"
-            " coalesce(sum((result ->> 'conflicts')::bigint), 0)::bigint"
-            " FROM remediation_jobchunk WHERE job_id = %s AND status = 'done'",
-            [job.pk],
-        )
-        applied, conflicts = cursor.fetchone()
-        cursor.execute(
-            "SELECT sums.key, sum((sums.value #>> '{}')::numeric) FROM remediation_jobchunk chunk,"
-            " jsonb_each(chunk.result -> 'money') AS sums WHERE chunk.job_id = %s AND chunk.status = 'done'"
-            " GROUP BY sums.key ORDER BY sums.key",
-            [job.pk],
-        )
-        return Applied(applied, conflicts, {key: int(amount) for key, amount in cursor.fetchall()})

@@ -4,20 +4,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from remediation.models import Approval, Case, Job, Plan
-from remediation.money import add_money, as_amounts
+from remediation.money import as_amounts
+from remediation.progress import Applied, applied_by
 
 
 @dataclass(frozen=True)
 class PlanTold:
-    """A plan with what it proposed and what was done of it: rows, conflicts, and money by currency and scale."""
+    """A plan with its decisions, the job that applied it and what that did; both None where none did."""
 
     plan: Plan
     approvals: list[Approval]
     job: Job | None
-    proposed: int
-    applied: int
-    conflicts: int
-    money: list[dict[str, str | int]]
+    done: Applied | None
+
+    @property
+    def money(self) -> list[dict[str, str | int]]:
+        """By how much totals were changed, by currency and scale."""
+        return [] if self.done is None else as_amounts(self.done.money)
 
 
 def summary_of(case: Case) -> dict[str, Any]:
@@ -29,15 +32,9 @@ def summary_of(case: Case) -> dict[str, Any]:
 
 def _told(plan: Plan) -> PlanTold:
     job = plan.jobs.filter(kind=Job.Kind.APPLY).select_related("requested_by").first()
-    results = (
-        [] if job is None else [result for result in job.chunks.values_list("result", flat=True) if result]
-    )
     return PlanTold(
         plan=plan,
         approvals=list(plan.approvals.select_related("decided_by").order_by("pk")),
         job=job,
-        proposed=(plan.manifest or {}).get("proposed", 0),
-        applied=sum(result["applied"] for result in results),
-        conflicts=sum(result["conflicts"] for result in results),
-        money=as_amounts(add_money(result["money"] for result in results)),
+        done=None if job is None else applied_by(job),
     )

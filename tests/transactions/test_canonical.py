@@ -10,6 +10,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from audit.netstrings import netstrings
 from transactions.canonical import (
     MAX_DEPTH,
     CalculationFields,
@@ -24,7 +25,6 @@ from transactions.canonical import (
     leaf_hash,
     leaf_maker,
     microseconds,
-    netstring,
     postgres_time,
     reported_leaf,
 )
@@ -93,8 +93,8 @@ def test_a_value_may_be_as_deep_as_the_limit_and_no_deeper() -> None:
 
 
 def test_a_netstring_counts_octets() -> None:
-    assert netstring("aé") == "3:aé,".encode()
-    assert netstring("") == b"0:,"
+    assert netstrings(["aé"]) == "3:aé,".encode()
+    assert netstrings([""]) == b"0:,"
 
 
 def test_the_same_moment_in_two_zones_has_the_same_microseconds() -> None:
