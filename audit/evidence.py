@@ -7,9 +7,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import Max
 
-from audit.models import AuditEntry, AuditKey, AuditSeal, Checkpoint, Trail
+from audit.models import AuditKey, AuditSeal, Checkpoint, Trail
 from audit.seal import ENTRY_FIELDS, EntryFields, first_chain
-from audit.trail_filter import TrailFilter, stream
+from audit.trail_filter import TrailFilter, reading
 
 ROWS_AT_ONCE = 2_000
 Row = dict[str, Any]
@@ -47,8 +47,7 @@ def span_of(entries: list[int]) -> Span:
 
 def thread_entries(name: str, pk: int) -> list[int]:
     """Ids of all entries of a thing's thread, oldest id first. A case has some for each chunk of its jobs, not for each row."""
-    newest = AuditEntry.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    return sorted(entry.pk for entry in stream(TrailFilter(thread=(name, pk)), through=newest))
+    return sorted(reading(TrailFilter(thread=(name, pk))).ordered().values_list("pk", flat=True))
 
 
 def entry_rows(entries: list[int]) -> Iterator[Row]:

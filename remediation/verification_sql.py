@@ -28,6 +28,19 @@ MOVES = f"""
 """
 """Every recorded move of a transaction's pointer after its first, of all plans of all cases and of its services."""
 
+FATE = """
+    CASE WHEN conflict.id IS NOT NULL THEN 'conflicts' WHEN done.status = 'done' THEN 'applied'
+         WHEN done.status = 'quarantined' THEN 'failed' ELSE 'left' END
+"""
+"""What became of a `move` of the plan chunk `chunk`, whose `leaf_number` counts from 0; needs what `DONE` joins."""
+
+DONE = """
+    LEFT JOIN remediation_jobchunk done ON done.plan_chunk_id = %(chunk)s AND done.status IN ('done', 'quarantined')
+        AND move.leaf_number >= done.first_leaf AND move.leaf_number < done.first_leaf + done.leaf_count
+    LEFT JOIN remediation_outcome conflict ON conflict.job_id = done.job_id
+        AND conflict.transaction_id = move.transaction_id AND conflict.kind = 'conflict'
+"""
+
 PLAN_CHUNK = f"""
     WITH move AS MATERIALIZED (
         SELECT moves.*, row_number() OVER (ORDER BY moves.transaction_id) - 1 AS leaf_number
@@ -35,14 +48,10 @@ PLAN_CHUNK = f"""
     ), judged AS MATERIALIZED (
         SELECT move.transaction_id, move.calculation_id, move.currency || ':' || move.scale AS money_key, move.delta,
                current.calculation_id AS stands_on,
-               CASE WHEN conflict.id IS NOT NULL THEN 'conflicts' WHEN done.status = 'done' THEN 'applied'
-                    WHEN done.status = 'quarantined' THEN 'failed' ELSE 'left' END AS fate
+               {FATE} AS fate
         FROM move
         LEFT JOIN transactions_currentcalculation current ON current.transaction_id = move.transaction_id
-        LEFT JOIN remediation_jobchunk done ON done.plan_chunk_id = %(chunk)s AND done.status IN ('done', 'quarantined')
-            AND move.leaf_number >= done.first_leaf AND move.leaf_number < done.first_leaf + done.leaf_count
-        LEFT JOIN remediation_outcome conflict ON conflict.job_id = done.job_id
-            AND conflict.transaction_id = move.transaction_id AND conflict.kind = 'conflict'
+        {DONE}
     )
     SELECT
         (SELECT coalesce(string_agg(leaf, ''::bytea ORDER BY transaction_id), '') FROM move)

@@ -6,30 +6,37 @@ from typing import Any
 from django.db import connection
 
 from audit.evidence import Span
-from remediation.models import Approval, Case, Job, JobChunk, Outcome, PlanChunk, PlanChunkLeaves
+from audit.merkle import LEAF_SIZE
+from remediation.models import Approval, Case, Outcome, PlanChunk, PlanChunkLeaves
 from remediation.scan import ROW_BY_ROW
+from remediation.verification_sql import DONE, FATE
 from transactions.canonical import canonical_json
 from transactions.models import Release
 
 Row = dict[str, Any]
-LEAF = 32
 
-_CORRECTIONS = """
-    SELECT facts.id, facts.source, facts.reference, store.reference, facts.currency, facts.scale,
+_CORRECTIONS = f"""
+    SELECT {FATE}, facts.id, facts.source, facts.reference, store.reference, facts.currency, facts.scale,
            (extract(epoch FROM facts.occurred_at) * 1000000)::bigint, facts.inputs::text, encode(facts.facts_hash, 'hex'),
            replaced.id, replaced.release_id, (extract(epoch FROM replaced.calculated_at) * 1000000)::bigint, replaced.amounts::text,
            standing.id, standing.release_id, (extract(epoch FROM standing.calculated_at) * 1000000)::bigint, standing.amounts::text
     FROM (
-        SELECT transaction_id, id AS standing, replaces_id AS replaced FROM transactions_calculation WHERE plan_chunk_id = %(chunk)s
-        UNION ALL
-        SELECT transaction_id, calculation_id, replaces_id FROM remediation_planmember WHERE plan_chunk_id = %(chunk)s
+        SELECT moves.*, row_number() OVER (ORDER BY moves.transaction_id) - 1 AS leaf_number
+        FROM (
+            SELECT transaction_id, id AS standing, replaces_id AS replaced FROM transactions_calculation WHERE plan_chunk_id = %(chunk)s
+            UNION ALL
+            SELECT transaction_id, calculation_id, replaces_id FROM remediation_planmember WHERE plan_chunk_id = %(chunk)s
+        ) AS moves
     ) AS move
     JOIN transactions_transaction facts ON facts.id = move.transaction_id
     JOIN transactions_store store ON store.id = facts.store_id
     JOIN transactions_calculation replaced ON replaced.id = move.replaced
     JOIN transactions_calculation standing ON standing.id = move.standing
+    {DONE}
     ORDER BY move.transaction_id
 """
+_FATES = {"conflicts": "conflict"}
+"""What the pack's format calls differently."""
 
 
 def case_row(case: Case, span: Span) -> Row:
@@ -159,17 +166,16 @@ def correction_rows(case: Case) -> Iterator[Row]:
 
 def _corrections_of(chunk_id: int, plan_id: int) -> Iterator[Row]:
     leaves = bytes(PlanChunkLeaves.objects.values_list("leaves", flat=True).get(pk=chunk_id))
-    conflicts, pieces = _what_was_done(chunk_id)
     with connection.cursor() as cursor:
         cursor.execute(ROW_BY_ROW)
         cursor.execute(_CORRECTIONS, {"chunk": chunk_id})
-        for index, row in enumerate(cursor.fetchall()):
+        for index, (fate, *row) in enumerate(cursor.fetchall()):
             yield {
                 "plan": plan_id,
                 "chunk": chunk_id,
                 "leaf": index,
-                "leaf_hash": leaves[index * LEAF : (index + 1) * LEAF].hex(),
-                "fate": _fate(index, row[0], conflicts, pieces),
+                "leaf_hash": leaves[index * LEAF_SIZE : (index + 1) * LEAF_SIZE].hex(),
+                "fate": _FATES.get(fate, fate),
                 "transaction": dict(zip(_FACTS, row[:9], strict=True)),
                 "before": dict(zip(_CALCULATION, row[9:13], strict=True)),
                 "after": dict(zip(_CALCULATION, row[13:], strict=True)),
@@ -188,37 +194,6 @@ _FACTS = (
     "facts_hash",
 )
 _CALCULATION = ("id", "release", "calculated_at_us", "amounts_text")
-Piece = tuple[int, int, str]
-
-
-def _what_was_done(chunk_id: int) -> tuple[set[int], list[Piece]]:
-    """Transactions in conflict, and (first leaf, leaves, status) of the pieces that were finished, in their order."""
-    conflicts = Outcome.objects.filter(
-        plan_chunk=chunk_id, kind=Outcome.Kind.CONFLICT, job__kind=Job.Kind.APPLY
-    )
-    pieces = JobChunk.objects.filter(
-        plan_chunk=chunk_id,
-        job__kind=Job.Kind.APPLY,
-        status__in=(JobChunk.Status.DONE, JobChunk.Status.QUARANTINED),
-    )
-    return set(conflicts.values_list("transaction", flat=True)), [
-        (first, count, status)
-        for first, count, status in pieces.order_by("first_leaf").values_list(
-            "first_leaf", "leaf_count", "status"
-        )
-        if first is not None and count is not None
-    ]
-
-
-def _fate(index: int, transaction_id: int, conflicts: set[int], pieces: list[Piece]) -> str:
-    # Rows come in the order of their leaves, so that what lies behind is never asked for again.
-    while pieces and index >= pieces[0][0] + pieces[0][1]:
-        pieces.pop(0)
-    if not pieces or index < pieces[0][0]:
-        return "left"
-    if pieces[0][2] == JobChunk.Status.QUARANTINED:
-        return "failed"
-    return "conflict" if transaction_id in conflicts else "applied"
 
 
 def _hex(octets: bytes | memoryview | None) -> str | None:

@@ -375,15 +375,6 @@ class Verifier:
         except (KeyError, TypeError, ValueError) as error:
             self.found.changed("manifest.json", f"it is not as the format says ({str(error)[:200]})")
             return False
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
-            raise Unusable(f"A member cannot be unpacked: {error}") from error
         return True
 
     def _shapes(self) -> None:
