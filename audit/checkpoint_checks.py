@@ -1,10 +1,12 @@
 """What a verification asks of checkpoints: those of the database, and those that were kept outside of it."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
 from audit.checkpoint import FIRST_PREVIOUS, NoCheckpoint, SignedCheckpoint, key_id
+from audit.timestamps import utc_timestamp
 from audit.trail_checks import chain_at
 from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check, tampered
 
@@ -35,7 +37,7 @@ class _Row(NamedTuple):
     number: int
     sequence: int
     chain: bytes
-    signed_at: object
+    signed_at: datetime
     key: str
     text: str
     public_key: bytes | None
@@ -81,7 +83,7 @@ def _row_holds(row: _Row, read: SignedCheckpoint, trail: str, beginning: bytes |
         row.number,
         row.sequence,
         bytes(row.chain),
-        f"{row.signed_at:%Y-%m-%dT%H:%M:%S.%f}Z",
+        utc_timestamp(row.signed_at),
         row.key,
         trail,
     )

@@ -2,7 +2,6 @@
 
 import base64
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -10,6 +9,7 @@ import psycopg
 from audit.checkpoint import FIRST_PREVIOUS, SignedCheckpoint, key_id
 from audit.seal import chain_end
 from audit.signing import Signer
+from audit.timestamps import utc_timestamp
 
 SIGNING_LOCK = (7104, 3)
 """Advisory lock of whoever signs. Not the sealer's: a key service that takes its time holds up no seal."""
@@ -91,7 +91,7 @@ def _signed(
         f"number: {1 if last is None else last.number + 1}",
         f"sequence: {end.sequence}",
         f"chain: {end.chain.hex()}",
-        f"signed-at: {_as_text(now)}",
+        f"signed-at: {utc_timestamp(now)}",
         f"previous: {(FIRST_PREVIOUS if last is None else last.digest).hex()}",
         f"key: {key_id(signer.public_key)}",
         *([] if new_key is None else [f"new-key: {new_key.hex()}"]),
@@ -99,10 +99,6 @@ def _signed(
     text = "".join(f"{line}\n" for line in lines)
     signature = base64.b64encode(signer.sign(text.encode())).decode()
     return SignedCheckpoint.read(f"{text}signature: {signature}\n")
-
-
-def _as_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _store(connection: "psycopg.Connection[Any]", signed: SignedCheckpoint, public_key: bytes) -> None:

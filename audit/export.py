@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Generator, Iterator
-from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -16,6 +15,7 @@ from audit.models import AuditEntry, AuditSeal
 from audit.permission import demand
 from audit.sentence import sentence
 from audit.spreadsheet import BYTE_ORDER_MARK, csv_lines
+from audit.timestamps import utc_timestamp
 from audit.trail import record
 from audit.trail_events import EXPORT_BEGUN, EXPORTED, ExportBegun, Exported
 from audit.trail_filter import EXPORTED_AT_ONCE, TrailFilter, stream
@@ -108,8 +108,8 @@ def _facts(entry: AuditEntry, seal: AuditSeal | None) -> dict[str, Any]:
     return {
         "id": entry.pk,
         "sequence": None if seal is None else seal.sequence,
-        "sealed_at": None if seal is None else _utc(seal.sealed_at),
-        "occurred_at": _utc(entry.occurred_at),
+        "sealed_at": None if seal is None else utc_timestamp(seal.sealed_at),
+        "occurred_at": utc_timestamp(entry.occurred_at),
         "event": entry.event,
         "sentence": sentence(entry),
         "actor": entry.actor_id,
@@ -125,7 +125,3 @@ def _facts(entry: AuditEntry, seal: AuditSeal | None) -> dict[str, Any]:
 
 def _cell(value: Any) -> str | int | None:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
-
-
-def _utc(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
+from psycopg.sql import SQL, Identifier
 
 from audit.checkpoint import NoCheckpoint, SignedCheckpoint, read_public_key
 from audit.models import AuditEntry
@@ -52,6 +53,21 @@ def test_an_untouched_trail_is_whole_with_all_checkpoints_and_the_first_key_alon
     assert verification.sequence == 6
     assert verification.checkpoints == [1, 2, 3]
     assert verify_everything(keys=[public(key(2))]).result == "ok"
+
+
+def test_a_server_that_keeps_another_time_than_utc_looks_like_no_tampering(
+    texts: list[str], owner_connection: "psycopg.Connection[Any]"
+) -> None:
+    owner_connection.execute(
+        SQL("ALTER DATABASE {} SET timezone = 'Asia/Tokyo'").format(Identifier(owner_connection.info.dbname))
+    )
+    tamper(
+        owner_connection,
+        "UPDATE audit_auditentry SET occurred_at = '2026-03-01T12:00Z' WHERE id IN (SELECT entry_id FROM audit_sealqueue)",
+    )
+    assert told(verify_everything(checkpoints=outside(*texts), keys=[public(key(1))])).endswith(
+        "the oldest since 2026-03-01 12:00:00 UTC: until then changes of it would not show. Is the sealer running?"
+    )
 
 
 def entry_of(sequence: int) -> str:
