@@ -4,7 +4,7 @@
 - `committed_db`: real commits, for tests with several processes or threads; the database is made anew afterwards.
 - `owner_connection`: psycopg, as the owner, to tamper with what the application cannot. Use it with `committed_db`.
 - `worker_process(environment…)`: a real Celery worker; needs `committed_db`.
-- `users("engineer")`: somebody in that role, password `PASSWORD`.
+- `users("engineer")`: somebody in that role, password `PASSWORD`; `engineer` and `approver`: who acts in most tests.
 """
 
 import fcntl
@@ -129,6 +129,16 @@ def users() -> UserFactory:
         return user
 
     return make
+
+
+@pytest.fixture
+def engineer(users: UserFactory) -> User:
+    return users("engineer")
+
+
+@pytest.fixture
+def approver(users: UserFactory) -> User:
+    return users("approver")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """What is wrong with the trail's protection is said in words, raised once, and ended."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,15 @@ from audit import alarms
 from audit.alarms import look_after_trail, on_alarm, standing_alarms
 from audit.integrity import Problem, integrity
 from audit.models import AuditEntry
-from audit.seal import connect
 from audit.sealer import seal_all, sign_and_publish
-from audit.signing import make_key
 
 
 @pytest.fixture
-def protected(committed_db: None, settings: Settings, tmp_path: Path) -> Iterator["psycopg.Connection[Any]"]:
+def protected(sealer: "psycopg.Connection[Any]") -> "psycopg.Connection[Any]":
     """A trail with a key and a place, sealed and published; the sealer's connection."""
-    settings.AMENDS_AUDIT_SIGNER = settings.AMENDS_AUDIT_KEY = ""
-    settings.AMENDS_AUDIT_KEY_FILE = str(tmp_path / "key.pem")
-    make_key(tmp_path / "key.pem")
-    settings.AMENDS_AUDIT_PLACES = [(tmp_path / "apart").as_uri()]
-    with connect() as sealer:
-        seal_all(sealer)
-        sign_and_publish(sealer)
-        yield sealer
+    seal_all(sealer)
+    sign_and_publish(sealer)
+    return sealer
 
 
 def old_entry(**ago: float) -> AuditEntry:

@@ -1,6 +1,5 @@
 """The integrity page says how the trail is protected, what is wrong and what to do; an entry's page says how that entry is."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,12 @@ from pytest_django import Settings
 
 from audit.export import export_trail
 from audit.models import AuditEntry, AuditSeal, Checkpoint
-from audit.seal import connect
 from audit.sealer import seal_all, sign_and_publish
-from audit.signing import make_key
 from audit.trail_filter import TrailFilter
 from tests.audit.trail import LIST, write
 from tests.conftest import UserFactory
 
 PAGE = f"{LIST}integrity/"
-
-
-@pytest.fixture
-def sealer(committed_db: None, settings: Settings, tmp_path: Path) -> Iterator["psycopg.Connection[Any]"]:
-    """The sealer's connection, with a key and a place."""
-    settings.AMENDS_AUDIT_SIGNER = settings.AMENDS_AUDIT_KEY = ""
-    settings.AMENDS_AUDIT_KEY_FILE = str(tmp_path / "key.pem")
-    make_key(tmp_path / "key.pem")
-    settings.AMENDS_AUDIT_PLACES = [(tmp_path / "apart").as_uri()]
-    with connect() as opened:
-        yield opened
 
 
 def signed_in(client: Client, users: UserFactory, role: str = "auditor") -> Client:

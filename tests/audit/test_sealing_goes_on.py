@@ -26,7 +26,6 @@ from audit.models import AuditEntry, AuditSeal, Checkpoint, CheckpointPublicatio
 from audit.publishing import PlaceUnknown, check_place, publish_due
 from audit.seal import ChainEnd, connect, first_chain, next_chain
 from audit.sealer import Sealer, seal_all, sign_and_publish
-from audit.signing import make_key
 from tests.audit.test_checkpoints import signer
 from tests.databases import administration
 from transactions.canonical import microseconds
@@ -60,12 +59,8 @@ DOWN, SLOW = KeyServiceDown(), KeyServiceSlow()
 
 
 @pytest.fixture
-def keyed(committed_db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def keyed(committed_db: None, signing_key: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Settings with a key and no place, a checkpoint whenever something was sealed, and no patience."""
-    settings.AMENDS_AUDIT_SIGNER = settings.AMENDS_AUDIT_KEY = ""
-    settings.AMENDS_AUDIT_KEY_FILE = str(tmp_path / "key.pem")
-    make_key(tmp_path / "key.pem")
-    settings.AMENDS_AUDIT_PLACES = []
     settings.AMENDS_AUDIT_CHECKPOINT_SECONDS = 0
     monkeypatch.setattr(publishing, "ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(sealer, "SECONDS_BETWEEN", 0.1)

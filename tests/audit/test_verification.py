@@ -19,7 +19,6 @@ from remediation.models import Job, Plan
 from remediation.retry import request_retry
 from remediation.revert import request_revert
 from remediation.runner import work
-from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed, work_until_ended
 from tests.remediation.incident import START, recalculate, report
 from tests.remediation.tampering import tamper
@@ -43,16 +42,6 @@ def taken_back(plan: Plan, engineer: User, approver: User) -> Plan:
     revert = sealed(request_revert(plan.case, plan=plan, acting_user=engineer))
     applied(approved(revert, approver), engineer)
     return revert
-
-
-@pytest.fixture
-def engineer(users: UserFactory) -> User:
-    return users("engineer")
-
-
-@pytest.fixture
-def approver(users: UserFactory) -> User:
-    return users("approver")
 
 
 @pytest.fixture
