@@ -4,7 +4,7 @@ Roles and what they may do are code (`backoffice/roles.py`), so that groups can 
 makes themselves or others a superuser here, and nobody is deleted: who leaves is made inactive.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -15,6 +15,11 @@ from django.http import HttpRequest, HttpResponse
 import backoffice.what_needs_you  # noqa: F401 (adds its parts to the first page)
 from audit.trail import record
 from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserCreatedData
+from backoffice.site import AmendsAdminSite
+from transactions.admin.find import find_urls
+
+site = cast("AmendsAdminSite", admin.site)
+site.add_urls(find_urls)
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

@@ -19,7 +19,11 @@ from backoffice.events import PASSWORD_CHANGED, PasswordChangedData
 HomePart = Callable[[HttpRequest], dict[str, Any]]
 """What one part of the first page shows: the context of its template."""
 
+PageUrls = Callable[[admin.AdminSite], list[URLPattern]]
+"""The addresses of pages that are no model's, for the site that they are shown on."""
+
 NAVIGATION = (
+    ("Find", "find"),
     ("Cases", "remediation_case"),
     ("Plans", "remediation_plan"),
     ("Jobs", "remediation_job"),
@@ -29,6 +33,8 @@ NAVIGATION = (
     ("Trail", "audit_auditentry"),
     ("People", "auth_user"),
 )
+PAGES = {"find": "transactions.view_transaction"}
+"""Pages of the navigation that are no lists, and the permission that each asks for."""
 
 
 class AmendsAdminSite(admin.AdminSite):
@@ -42,28 +48,34 @@ class AmendsAdminSite(admin.AdminSite):
         super().__init__(name)
         # Parts of the first page by the name of their template; modules of pages add theirs when they are loaded.
         self._home_parts: dict[str, HomePart] = {}
+        self._page_urls: list[PageUrls] = []
 
     def add_home_part(self, name: str, part: HomePart) -> None:
         """Show `part` on the first page, by the template “backoffice/<name>.html”, and alone at “home/<name>/” for pages that are open."""
         self._home_parts[name] = part
 
+    def add_urls(self, urls: PageUrls) -> None:
+        """Serve pages that are no model's, ahead of all that are."""
+        self._page_urls.append(urls)
+
     def get_urls(self) -> list[URLResolver | URLPattern]:
         part = self.admin_view(never_cache(require_safe(self.home_part)))
-        return [path("home/<slug:name>/", part, name="home_part"), *super().get_urls()]
+        pages = [each for urls in self._page_urls for each in urls(self)]
+        return [path("home/<slug:name>/", part, name="home_part"), *pages, *super().get_urls()]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         return super().each_context(request) | {"navigation": self._navigation(request)}
 
     def _navigation(self, request: HttpRequest) -> list[dict[str, Any]]:
-        """The lists that the reader may see, and which of them the page at hand belongs to."""
+        """The pages and lists that the reader may see, and which of them the page at hand belongs to."""
         shown = []
         for label, name in NAVIGATION:
             app, _, model = name.partition("_")
             try:
-                url = reverse(f"admin:{name}_changelist")
+                url = reverse(f"admin:{name}" if name in PAGES else f"admin:{name}_changelist")
             except NoReverseMatch:
                 continue
-            if request.user.has_perm(f"{app}.view_{model}"):
+            if request.user.has_perm(PAGES.get(name) or f"{app}.view_{model}"):
                 shown.append({"label": label, "url": url, "current": request.path.startswith(url)})
         return shown
 

@@ -52,6 +52,15 @@ def add_selection_options(parser: ArgumentParser) -> None:
     options.add_argument(
         "--currency", action="append", default=[], metavar="CODE", help="In this currency (ISO 4217)."
     )
+    options.add_argument(
+        "--reference", action="append", default=[], metavar="REFERENCE", help="This transaction, in full."
+    )
+    options.add_argument(
+        "--total-from", metavar="AMOUNT", help="Its total is at least this, in units of its currency: 12.50."
+    )
+    options.add_argument(
+        "--total-to", metavar="AMOUNT", help="Its total is at most this, in units of its currency."
+    )
 
 
 def selection_from(options: dict[str, Any]) -> Selection:
@@ -67,4 +76,7 @@ def selection_from(options: dict[str, Any]) -> Selection:
         stores=tuple(options["store"]),
         countries=tuple(options["country"]),
         currencies=tuple(options["currency"]),
+        references=tuple(options["reference"]),
+        total_from=options["total_from"],
+        total_to=options["total_to"],
     )

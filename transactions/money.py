@@ -122,6 +122,30 @@ def _parse_carefully(text: object, scale: int) -> int:
     return check_range(-amount if sign == "-" else amount)
 
 
+def plain_decimal(text: object) -> str:
+    """`text`, a decimal number of currency units of any scale, in its shortest form: "010.50" gives "10.5", "-.0" gives "0".
+
+    Reads and refuses what `parse_amount` does at the finest scale there is, so that it compares exactly with every amount. Raises
+    `AmountUnparsable`, `AmountTooFine`, `AmountOutOfRange`.
+    """
+    if not isinstance(text, str):
+        raise AmountUnparsable(
+            f'{_shown(text)} is not a text. Write amounts as decimal strings, such as "12.30".'
+        )
+    match = _PLAIN_DECIMAL.fullmatch(text)
+    if match is None or not (match[2] or match[3]):
+        raise AmountUnparsable(_why_unparsable(text))
+    sign, whole, fraction = match[1], match[2].lstrip("0"), (match[3] or "").rstrip("0")
+    if len(fraction) > MAX_SCALE:
+        raise AmountTooFine(
+            f"{_shown(text.strip())} has more than {MAX_SCALE} digits after the point: no amount has."
+        )
+    if len(whole) > _ALWAYS_IN_RANGE + 1:
+        raise AmountOutOfRange(f"{_shown(text.strip())} is larger than any amount. Write fewer digits.")
+    shown = f"{whole or '0'}.{fraction}" if fraction else whole or "0"
+    return f"-{shown}" if sign == "-" and shown != "0" else shown
+
+
 def _why_unparsable(text: str) -> str:
     if not text.strip():
         return "An amount is empty. Write a decimal number, or give the mapping a default for it."

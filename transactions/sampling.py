@@ -1,7 +1,5 @@
 """A uniform random sample of what stands in a window, drawn without reading all of it."""
 
-from dataclasses import replace
-
 from django.db import connection
 
 from transactions.selection import Condition, Selection
@@ -20,9 +18,7 @@ def random_sample(selection: Selection, *, size: int, seed: int) -> Condition:
     calculated_at, total of the calculation, currency and scale. The same seed in the same database gives the same sample.
     They are looked up in the order of their ids, which is about the order that they lie in.
     """
-    window = replace(
-        selection, occurred_from=None, occurred_before=None, stores=(), countries=(), currencies=()
-    )
+    window = selection.window
     hours, condition = standing_by_hour(window), selection.condition()
     population, low, high = _known(window)
     drawn = _ids(window, size, population, low, high)
@@ -43,7 +39,7 @@ def random_sample(selection: Selection, *, size: int, seed: int) -> Condition:
         member AS MATERIALIZED (
             SELECT c.*, t.currency, t.scale FROM framed c
             CROSS JOIN LATERAL (
-                SELECT store_id, currency, scale, occurred_at FROM transactions_transaction WHERE id = c.transaction_id OFFSET 0
+                SELECT reference, store_id, currency, scale, occurred_at FROM transactions_transaction WHERE id = c.transaction_id OFFSET 0
             ) AS t
             WHERE {condition.sql}
         ),

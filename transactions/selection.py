@@ -5,14 +5,19 @@ The same selection is what `find` counts, a case keeps, a preview scans and a ve
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from audit.errors import Refused
 from transactions.models import Release
+from transactions.money import MoneyError, plain_decimal
 
 
 class InvalidSelection(Refused):
     """A selection's criteria contradict each other, or name what does not exist."""
+
+
+_TIMES = ("calculated_from", "calculated_before", "occurred_from", "occurred_before")
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,9 @@ class Selection:
     """Calculations of `calculator`, narrowed by whatever else is given. Empty means all.
 
     Windows are half open, `[from, before)`, with an explicit offset. `versions` and `services` are those of the release that made the
-    calculation; `stores` are store references, `countries` ISO 3166 codes of the stores, `currencies` ISO 4217 codes.
+    calculation; `stores` are store references, `countries` ISO 3166 codes of the stores, `currencies` ISO 4217 codes. `references` are
+    those of the transactions, in full. `total_from` and `total_to` are decimal texts in units of the transaction's currency, both
+    included, of the total that the calculation has: "10" and "10.00" are the same, and are kept as "10".
     """
 
     calculator: str
@@ -41,9 +48,12 @@ class Selection:
     stores: tuple[str, ...] = ()
     countries: tuple[str, ...] = ()
     currencies: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    total_from: str | None = None
+    total_to: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("calculated_from", "calculated_before", "occurred_from", "occurred_before"):
+        for name in _TIMES:
             moment = getattr(self, name)
             if moment is not None and moment.utcoffset() is None:
                 raise InvalidSelection(f"{name} needs an explicit offset, as in 2026-11-20T08:00:00+00:00.")
@@ -53,9 +63,27 @@ class Selection:
         ):
             if start is not None and end is not None and start >= end:
                 raise InvalidSelection(f"The window is empty: it begins at {start} and ends before {end}.")
+        self._read_totals()
         # One order and no doubles, so that asking for the same is the same.
-        for name in ("services", "versions", "stores", "countries", "currencies"):
+        for name in ("services", "versions", "stores", "countries", "currencies", "references"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+
+    def _read_totals(self) -> None:
+        for name in ("total_from", "total_to"):
+            given = getattr(self, name)
+            if given is not None:
+                try:
+                    object.__setattr__(self, name, plain_decimal(given))
+                except MoneyError as error:
+                    raise InvalidSelection(f"{name}: {error}") from None
+        if (
+            self.total_from is not None
+            and self.total_to is not None
+            and Decimal(self.total_from) > Decimal(self.total_to)
+        ):
+            raise InvalidSelection(
+                f"No total is at least {self.total_from} and at most {self.total_to}: exchange the two."
+            )
 
     def to_criteria(self) -> dict[str, Any]:
         """The selection as JSON values: what is given, times in ISO 8601."""
@@ -84,7 +112,7 @@ class Selection:
             name: tuple(value)
             if isinstance(value, list)
             else datetime.fromisoformat(value)
-            if name.endswith(("_from", "_before"))
+            if name in _TIMES
             else value
             for name, value in criteria.items()
         }
@@ -106,8 +134,17 @@ class Selection:
     @property
     def needs_transaction(self) -> bool:
         """Whether the condition looks at the facts, so that a query must join them."""
-        return bool(
-            self.occurred_from or self.occurred_before or self.stores or self.countries or self.currencies
+        return self.window != self
+
+    @property
+    def window(self) -> "Selection":
+        """The same without what only the facts tell: calculator, services, versions, and when it was calculated."""
+        return Selection(
+            self.calculator,
+            services=self.services,
+            versions=self.versions,
+            calculated_from=self.calculated_from,
+            calculated_before=self.calculated_before,
         )
 
     def condition(self, calculation: str = "c", transaction: str = "t") -> Condition:
@@ -137,6 +174,11 @@ class Selection:
         narrow(
             f"{transaction}.store_id IN ({stores} country = ANY(%(countries)s))", "countries", self.countries
         )
+        narrow(f"{transaction}.reference = ANY(%(references)s)", "references", self.references)
+        # Exact: whole numbers times powers of ten, in numeric. No division, no float.
+        unit = f"10::numeric ^ {transaction}.scale"
+        narrow(f"{calculation}.total >= %(total_from)s::numeric * {unit}", "total_from", self.total_from)
+        narrow(f"{calculation}.total <= %(total_to)s::numeric * {unit}", "total_to", self.total_to)
         return Condition(" AND ".join(pieces) or "TRUE", params)
 
     def __str__(self) -> str:
@@ -147,6 +189,7 @@ class Selection:
             ("stores", self.stores),
             ("countries", self.countries),
             ("currencies", self.currencies),
+            ("transactions", self.references),
         ):
             if values:
                 words.append(f"{label} {', '.join(values)}")
@@ -158,4 +201,8 @@ class Selection:
                 words.append(f"{label} from {start.isoformat()}")
             if end:
                 words.append(f"{label} before {end.isoformat()}")
+        if self.total_from is not None:
+            words.append(f"total at least {self.total_from}")
+        if self.total_to is not None:
+            words.append(f"total at most {self.total_to}")
         return " ".join(words)

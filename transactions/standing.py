@@ -16,7 +16,7 @@ _FACTS = """
         WHERE id = c.transaction_id OFFSET 0
     ) AS t
 """
-_FROM_THE_STORES = """
+_FROM_THE_FACTS = """
     transactions_transaction t
     CROSS JOIN LATERAL (
         SELECT calculation_id FROM transactions_currentcalculation WHERE transaction_id = t.id OFFSET 0
@@ -28,17 +28,22 @@ _FROM_THE_STORES = """
 """
 
 
+def begins_at_facts(selection: Selection) -> bool:
+    """Whether the transactions of stores or references are looked at, all of them, rather than those of a window."""
+    return bool(selection.stores or selection.references)
+
+
 def standing(selection: Selection, *, with_facts: bool = False) -> str:
     """SQL for FROM: calculations `c` that their transactions stand on and, `with_facts` or where the selection needs them, facts `t`.
 
-    Everything is looked up by primary key, from the keyset or, where stores are selected, from theirs. OFFSET 0 keeps the planner
-    from choosing otherwise. It takes the two columns of the pointer for independent, so it expects next to no match and would sort
-    all for a page of them; and an ANALYZE during the first import finds no row, whereupon joins that look free take time by the square.
-    A calculation is looked up by BETWEEN and ORDER BY for the same reason: then the keyset's index, which has the id last and must be gone
-    through whole, seems as good as the primary key's.
+    Everything is looked up by primary key, from the keyset or, where stores or references are selected, from their transactions. OFFSET 0
+    keeps the planner from choosing otherwise. It takes the two columns of the pointer for independent, so it expects next to no match and
+    would sort all for a page of them; and an ANALYZE during the first import finds no row, whereupon joins that look free take time by the
+    square. A calculation is looked up by BETWEEN and ORDER BY for the same reason: then the keyset's index, which has the id last and must
+    be gone through whole, seems as good as the primary key's.
     """
-    if selection.stores:
-        return _FROM_THE_STORES
+    if begins_at_facts(selection):
+        return _FROM_THE_FACTS
     return _ALONG_THE_KEYSET + (_FACTS if with_facts or selection.needs_transaction else "")
 
 

@@ -16,8 +16,9 @@ from audit.admin.facts import facts_of
 from audit.admin.integrity import integrity_urls, sealing_of
 from audit.admin.keyset import AFTER, BEFORE, PlaceUnreadable
 from audit.admin.read_only import ReadOnlyAdmin
-from audit.admin.trail_form import ZONES, TrailForm, event_choices, read_form
+from audit.admin.trail_form import TrailForm, event_choices, read_form
 from audit.admin.trail_page import LOOKED_THROUGH, TrailPage, trail_page
+from audit.admin.zoned_time import ZONES
 from audit.export import CONTENT_TYPES, UnknownFormat, export_trail
 from audit.models import AuditEntry
 from audit.permission import NotPermitted

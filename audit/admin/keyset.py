@@ -80,8 +80,12 @@ def beyond_place(fields: Sequence[str], values: list[Any], *, below: bool) -> Q:
 
 def place_of(row: Model, fields: Sequence[str]) -> str:
     """Where `row` stands in a list along `fields`, for an address."""
-    values = json.dumps([row.serializable_value(name) for name in fields], cls=_Exact)
-    return urlsafe_b64encode(values.encode()).decode().rstrip("=")
+    return write_place([row.serializable_value(name) for name in fields])
+
+
+def write_place(values: list[Any]) -> str:
+    """The values of a place, numbers, texts and times, as an address holds them."""
+    return urlsafe_b64encode(json.dumps(values, cls=_Exact).encode()).decode().rstrip("=")
 
 
 def read_place(place: str, length: int) -> list[Any]:

@@ -3,36 +3,20 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.http import QueryDict
 
 from audit.admin.keyset import AFTER, BEFORE
+from audit.admin.zoned_time import Unreadable, for_field, time_given, zone_named
 from audit.events import registered_events
 from audit.threads import UnknownThread, thread
 from audit.trail import SYSTEM_LABEL
 from audit.trail_filter import TrailFilter
 
 AMENDS = "amends"
-ZONES = (
-    "UTC",
-    "America/Los_Angeles",
-    "America/Chicago",
-    "America/New_York",
-    "America/Sao_Paulo",
-    "Europe/London",
-    "Europe/Zurich",
-    "Africa/Johannesburg",
-    "Asia/Dubai",
-    "Asia/Kolkata",
-    "Asia/Singapore",
-    "Asia/Shanghai",
-    "Asia/Tokyo",
-    "Australia/Sydney",
-)
-"""Offered in the form; every zone that IANA names is understood."""
 FIELDS = frozenset(
     {"actor", "event", "about", "subject_type", "subject_id", "case", "from", "to", "zone", "reason"}
 )
@@ -47,7 +31,7 @@ class TrailForm:
     wanted: TrailFilter = field(default_factory=TrailFilter)
     values: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    zone: Any = UTC
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
     @property
     def zone_name(self) -> str:
@@ -76,8 +60,8 @@ def read_form(asked: QueryDict) -> TrailForm:
         **_event(form),
         **_subject(form),
         thread=_thread(form),
-        occurred_from=_time(form, "from", fold=0),
-        occurred_before=_time(form, "to", fold=1),
+        occurred_from=_time(form, "from", ends=False),
+        occurred_before=_time(form, "to", ends=True),
         reason=form.values.get("reason", ""),
     )
     wanted = form.wanted
@@ -183,30 +167,25 @@ def _thread(form: TrailForm) -> tuple[str, int] | None:
 
 
 def _read_zone(form: TrailForm) -> None:
-    given = form.values.get("zone", "UTC")
-    if given in available_timezones():
-        form.zone = ZoneInfo(given)
-    else:
-        form.problems.append(f"“{given[:60]}” is no time zone, such as Europe/Zurich or UTC.")
+    try:
+        form.zone = zone_named(form.values.get("zone", "UTC"))
+    except Unreadable as error:
+        form.problems.append(str(error))
 
 
-def _time(form: TrailForm, name: str, *, fold: int) -> datetime | None:
-    """A time as the form gives it, in the form's zone unless it says its own offset.
-
-    Where clocks were set back a time happens twice: a period begins with the first and ends with the second.
-    """
+def _time(form: TrailForm, name: str, *, ends: bool) -> datetime | None:
+    """A time as the form gives it, in the form's zone unless it says its own offset."""
     given = form.values.get(name, "")
     if not given:
         return None
     try:
-        read = datetime.fromisoformat(given)
-        local = read.astimezone(form.zone) if read.tzinfo else read.replace(tzinfo=form.zone, fold=fold)
-        form.values[name] = f"{local:%Y-%m-%dT%H:%M:%S}"
-        return local.astimezone(UTC)
-    except (ValueError, OverflowError):
-        form.problems.append(f"“{given[:60]}” is no time, such as 2026-03-02T08:00.")
+        local = time_given(given, form.zone, ends=ends)
+    except Unreadable as error:
+        form.problems.append(str(error))
         form.values[name] = ""  # a browser's field for times takes nothing else
         return None
+    form.values[name] = for_field(local, form.zone)
+    return local.astimezone(UTC)
 
 
 def _number(given: str) -> int | None:

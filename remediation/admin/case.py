@@ -38,6 +38,9 @@ _CRITERIA = {
     "stores": "stores",
     "countries": "countries",
     "currencies": "currencies",
+    "references": "transactions",
+    "total_from": "total at least",
+    "total_to": "total at most",
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed
 from tests.remediation.incident import START, recalculate, report
-from transactions.finder import FoundTransaction, count, page
+from transactions.finder import FoundTransaction, Place, count, page, page_within
 from transactions.rollups import fold_counts
 from transactions.selection import Selection
 
@@ -192,3 +192,53 @@ def test_what_the_rollups_have_no_answer_for_is_counted_up_to_a_number_and_estim
     monkeypatch.setattr("transactions.finder.EXACT_TO", 599)
     monkeypatch.setattr("transactions.finder._SAMPLED_FOR_COUNTS", 20)
     assert all(count(yen).matched >= 600 for _ in range(5)), "more than were counted one by one"
+
+
+@pytest.mark.django_db
+def test_few_of_many_are_counted_quickly_from_a_sample_that_says_how_sure_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report(990)
+    report(10, first=990, currency="JPY", scale=0)
+    yen = Selection("fee", currencies=("JPY",))
+    assert (count(yen, quickly=True).matched, count(yen, quickly=True).exact) == (10, True)
+    monkeypatch.setattr("transactions.finder.EXACT_TO", 900)
+    monkeypatch.setattr("transactions.finder._SAMPLED_QUICKLY", 300)
+    assert count(yen).exact, "not quickly, all of the window is read"
+    covered = 0
+    for _ in range(20):
+        about = count(yen, quickly=True)
+        assert not about.exact
+        assert 200 < about.looked_at < 400
+        assert about.low <= about.matched <= about.high
+        covered += about.low <= 10 <= about.high
+        assert sum(cell.transactions for cell in about.cells) == about.matched
+    assert covered >= 17
+    none = count(Selection("fee", currencies=("KWD",)), quickly=True)
+    assert (none.matched, none.low, none.exact) == (0, 0, False)
+    assert 0 < none.high < 30, "none of those looked at, and by 95% not many of the others"
+    assert count(Selection("fee", references=("o-1",)), quickly=True).exact, (
+        "looked up, however many there are"
+    )
+
+
+@pytest.mark.django_db
+def test_a_page_of_few_among_many_is_looked_for_only_so_far_and_says_where_to_go_on() -> None:
+    for hour in range(6):
+        report(10, first=hour * 10, start=START + timedelta(hours=hour))
+    report(1, first=60, start=START + timedelta(hours=5, minutes=30), currency="JPY", scale=0)
+    yen = Selection("fee", currencies=("JPY",))
+    asked, after, found = 0, None, []
+    while True:
+        part = page_within(yen, after=after, limit=5, walk=20)
+        found += part.rows
+        asked += 1
+        if part.looked_to is None:
+            break
+        after = part.looked_to
+    assert [each.reference for each in found] == ["o-60"]
+    assert asked >= 3
+    release = found[0].release_id
+    assert page_within(yen, limit=5, walk=20).looked_to == Place(release, START + timedelta(hours=2), 0)
+    assert page_within(yen, limit=1, walk=20, after=after).looked_to is None
+    assert page_within(yen, limit=5, walk=61).rows == found

@@ -1,0 +1,6 @@
+"""Find: which transactions match, when they were calculated, how many of them are wrong, and since when."""
+
+from transactions.admin.find.form import FindForm, Problem, read_find
+from transactions.admin.find.page import demand_find, find_urls
+
+__all__ = ["FindForm", "Problem", "demand_find", "find_urls", "read_find"]
