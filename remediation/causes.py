@@ -45,6 +45,10 @@ class Causes:
         if size > alike.largest:
             alike.largest, alike.example = size, transaction_id
 
+    def cause_of(self, before: dict[str, int], after: dict[str, int], currency: str, scale: int) -> str:
+        """The cause of a row whose amounts go from `before` to `after`. It is not counted, but its cause is one met so far."""
+        return self._group(before, after, currency, scale).cause
+
     def _group(self, before: dict[str, int], after: dict[str, int], currency: str, scale: int) -> Alike:
         """Where a row belongs. What changes, and which way, is looked up first: words are made only once for rows that change alike."""
         if before.keys() != after.keys():

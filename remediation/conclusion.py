@@ -58,7 +58,11 @@ def _finish(job: Job) -> None:
         )
     else:
         job.result = conclude_verification(job)
-        found = VerifyFinished(differing=job.result["differing"], reconciled=job.result["reconciled"])
+        found = VerifyFinished(
+            differing=job.result["differing"],
+            reconciled=job.result["reconciled"],
+            excluded=job.result["excluded"],
+        )
         record(VERIFY_FINISHED, job.case, found, actor=job.requested_by)
     job.status = Job.Status.FINISHED
     job.finished_at = DatabaseClock()
@@ -96,6 +100,8 @@ def _seal(plan: Plan) -> None:
             proposed=totals.proposed,
             failed=totals.failed,
             money=totals.money,
+            left_out=totals.left_out,
+            left_out_money=totals.left_out_money,
         ),
         actor=None,
         reason=plan.reason,

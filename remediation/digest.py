@@ -5,7 +5,7 @@ database recomputes when the status changes (`amends_chunks_digest`), and by `ro
 The digest is the SHA-256 of the manifest in canonical JSON, so that SQL and Python come to the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -18,11 +18,16 @@ from remediation.money import add_money
 from transactions.canonical import canonical_json
 
 FORMAT = "plan/1"
+FORMAT_WITH_EXCLUSIONS = "plan/2"
+"""Of plans whose case leaves something out. Others keep the first format, as all had it that were sealed before that could be."""
+COUNTS = ("scanned", "unchanged", "proposed", "failed", "moved_since")
 
 
 @dataclass(frozen=True)
 class PlanTotals:
-    """What a plan's chunks add up to. `money` is {"USD:2": {"before", "after", "delta", "largest"}}, whole smallest units."""
+    """What a plan's chunks add up to. `money` is {"USD:2": {"before", "after", "delta", "largest"}}, whole smallest units, and so is
+    `left_out_money`, of the `left_out` rows that would have been corrected.
+    """
 
     scanned: int
     unchanged: int
@@ -30,6 +35,8 @@ class PlanTotals:
     failed: int
     moved_since: int
     money: dict[str, dict[str, int]]
+    left_out: int = 0
+    left_out_money: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def delta(self) -> dict[str, int]:
@@ -40,7 +47,29 @@ class PlanTotals:
 def totals_of(chunks: list[PlanChunk]) -> PlanTotals:
     """What the scanned ones of `chunks` add up to."""
     scanned = [chunk for chunk in chunks if chunk.scanned_at is not None]
-    parts = [chunk.money for chunk in scanned if chunk.money]
+    return PlanTotals(
+        scanned=sum(chunk.scanned or 0 for chunk in scanned),
+        unchanged=sum(chunk.unchanged or 0 for chunk in scanned),
+        proposed=sum(chunk.proposed or 0 for chunk in scanned),
+        failed=sum(chunk.failed or 0 for chunk in scanned),
+        moved_since=sum(chunk.moved_since or 0 for chunk in scanned),
+        money=_add_up([chunk.money for chunk in scanned if chunk.money]),
+        left_out=sum(chunk.left_out for chunk in scanned),
+        left_out_money=_add_up([chunk.left_out_sums.get("money", {}) for chunk in scanned]),
+    )
+
+
+def totals_in(manifest: dict[str, Any]) -> PlanTotals:
+    """The sums that a sealed plan's manifest holds."""
+    return PlanTotals(
+        **{name: manifest[name] for name in (*COUNTS, "money")},
+        left_out=manifest.get("left_out", 0),
+        left_out_money=manifest.get("left_out_money", {}),
+    )
+
+
+def _add_up(parts: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Money of several chunks: before, after and delta are added up, and of the largest changes the largest is taken."""
     sums = {
         name: add_money({key: part[name] for key, part in money.items()} for money in parts)
         for name in ("before", "after", "delta")
@@ -49,17 +78,10 @@ def totals_of(chunks: list[PlanChunk]) -> PlanTotals:
     for money in parts:
         for key, part in money.items():
             largest[key] = max(largest.get(key, 0), part["largest"])
-    return PlanTotals(
-        scanned=sum(chunk.scanned or 0 for chunk in scanned),
-        unchanged=sum(chunk.unchanged or 0 for chunk in scanned),
-        proposed=sum(chunk.proposed or 0 for chunk in scanned),
-        failed=sum(chunk.failed or 0 for chunk in scanned),
-        moved_since=sum(chunk.moved_since or 0 for chunk in scanned),
-        money={
-            key: {name: sums[name][key] for name in ("before", "after", "delta")} | {"largest": largest[key]}
-            for key in sorted(largest)
-        },
-    )
+    return {
+        key: {name: sums[name][key] for name in ("before", "after", "delta")} | {"largest": largest[key]}
+        for key in sorted(largest)
+    }
 
 
 def chunks_digest(plan: Plan) -> str:
@@ -69,8 +91,8 @@ def chunks_digest(plan: Plan) -> str:
         return str(cursor.fetchone()[0])
 
 
-def chunks_digest_in_python(chunks: list[PlanChunk]) -> str:
-    """What `chunks_digest` asks the database for, computed here."""
+def chunks_digest_in_python(chunks: list[PlanChunk], *, with_exclusions: bool) -> str:
+    """What `chunks_digest` asks the database for, computed here; `with_exclusions` for a plan whose case leaves something out."""
     hashed = sha256()
     for chunk in chunks:
         fields = (
@@ -85,6 +107,7 @@ def chunks_digest_in_python(chunks: list[PlanChunk]) -> str:
             canonical_json(chunk.money),
             bytes(chunk.root or b"").hex(),
             bytes(chunk.leaves_digest or b"").hex(),
+            *((chunk.left_out, canonical_json(chunk.left_out_sums)) if with_exclusions else ()),
         )
         hashed.update(netstrings(map(str, fields)))
     return hashed.hexdigest()
@@ -100,29 +123,40 @@ def manifest_with(plan: Plan, chunks: list[PlanChunk], digest_of_chunks: str) ->
     totals = totals_of(chunks)
     # Plans that retry none have no such key: those that were sealed before there were retries keep their digest.
     retries = {} if plan.retries_id is None else {"retries": plan.retries_id}
-    return retries | {
-        "format": FORMAT,
-        "plan": plan.pk,
-        "case": plan.case_id,
-        "kind": plan.kind,
-        "source_plan": plan.source_plan_id,
-        "reason": plan.reason,
-        "criteria": plan.revision.criteria,
-        "target_version": plan.revision.target_version,
-        "targets": plan.targets,
-        "calculator_digest": plan.calculator_digest,
-        "high_water": plan.high_water,
-        "policy": plan.policy,
-        "requested_by": plan.requested_by_id,
-        "scanned": totals.scanned,
-        "unchanged": totals.unchanged,
-        "proposed": totals.proposed,
-        "failed": totals.failed,
-        "moved_since": totals.moved_since,
-        "money": totals.money,
-        "chunks": digest_of_chunks,
-        "root": merkle_root(leaf_hash(bytes(chunk.root or b"")) for chunk in chunks).hex(),
-    }
+    exclusions = {}
+    if plan.revision.exclusions:
+        exclusions = {
+            "exclusions": plan.revision.exclusions,
+            "left_out": totals.left_out,
+            "left_out_money": totals.left_out_money,
+        }
+    return (
+        retries
+        | exclusions
+        | {
+            "format": FORMAT_WITH_EXCLUSIONS if exclusions else FORMAT,
+            "plan": plan.pk,
+            "case": plan.case_id,
+            "kind": plan.kind,
+            "source_plan": plan.source_plan_id,
+            "reason": plan.reason,
+            "criteria": plan.revision.criteria,
+            "target_version": plan.revision.target_version,
+            "targets": plan.targets,
+            "calculator_digest": plan.calculator_digest,
+            "high_water": plan.high_water,
+            "policy": plan.policy,
+            "requested_by": plan.requested_by_id,
+            "scanned": totals.scanned,
+            "unchanged": totals.unchanged,
+            "proposed": totals.proposed,
+            "failed": totals.failed,
+            "moved_since": totals.moved_since,
+            "money": totals.money,
+            "chunks": digest_of_chunks,
+            "root": merkle_root(leaf_hash(bytes(chunk.root or b"")) for chunk in chunks).hex(),
+        }
+    )
 
 
 def digest_of(manifest: dict[str, Any]) -> bytes:

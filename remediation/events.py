@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import field
+
 from audit.events import EventData, register_event
 
 
@@ -9,6 +11,15 @@ class CaseOpened(EventData, frozen=True):
     criteria: dict[str, Any]
     target_version: str
     ticket: str
+
+
+class CaseEdited(EventData, frozen=True):
+    """A case as of its revision of that number: what is looked at, what it is corrected to, and what is left out."""
+
+    revision: int
+    criteria: dict[str, Any]
+    target_version: str
+    exclusions: dict[str, Any]
 
 
 class PreviewRequested(EventData, frozen=True):
@@ -32,6 +43,8 @@ class PlanSealed(EventData, frozen=True):
     proposed: int
     failed: int
     money: dict[str, dict[str, int]]
+    left_out: int = 0
+    left_out_money: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class PlanDecided(EventData, frozen=True):
@@ -57,6 +70,7 @@ class ChunkScanned(EventData, frozen=True):
     proposed: int
     failed: int
     root: str
+    left_out: int = 0
 
 
 class ChunkApplied(EventData, frozen=True):
@@ -137,6 +151,7 @@ class VerifyStarted(EventData, frozen=True):
 class VerifyFinished(EventData, frozen=True):
     differing: int
     reconciled: bool
+    excluded: int = 0
 
 
 class SampleDrawn(EventData, frozen=True):
@@ -183,6 +198,7 @@ class CaseExported(EventData, frozen=True):
 
 
 CASE_OPENED = register_event("case.opened", "opened", CaseOpened)
+CASE_EDITED = register_event("case.edited", "edited", CaseEdited)
 PREVIEW_REQUESTED = register_event(
     "plan.preview_requested", "{actor} asked for {subject} to be previewed", PreviewRequested
 )

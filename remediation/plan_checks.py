@@ -25,7 +25,7 @@ _PLANS = f"""
     ORDER BY plan.id
 """
 _CHUNKS = """
-    SELECT position, scanned_at, scanned, unchanged, proposed, failed, moved_since, money, root, leaves_digest
+    SELECT position, scanned_at, scanned, unchanged, proposed, failed, moved_since, left_out, left_out_sums, money, root, leaves_digest
     FROM remediation_planchunk WHERE plan_id = %s ORDER BY position
 """
 _ENTRIES = """
@@ -61,8 +61,29 @@ _CASES_CHANGED = """
     WHERE NOT coalesce(
         entry.reason = c.reason AND entry.actor_id = c.opened_by_id AND entry.data ->> 'ticket' = c.ticket
         AND entry.data -> 'criteria' = revision.criteria AND entry.data ->> 'target_version' = revision.target_version
-        AND revision.edited_by_id = c.opened_by_id, false)
+        AND revision.edited_by_id = c.opened_by_id AND revision.exclusions = '{}', false)
     ORDER BY c.id LIMIT %(most)s
+"""
+
+
+_REVISIONS_CHANGED = """
+    SELECT revision.case_id, revision.number, entry.id
+    FROM remediation_caserevision revision
+    LEFT JOIN audit_auditentry entry
+      ON entry.subject_type = 'remediation.case' AND entry.subject_id = revision.case_id AND entry.event = 'case.edited'
+     AND entry.data ->> 'revision' = revision.number::text
+    WHERE revision.number > 1 AND NOT coalesce(
+        entry.actor_id = revision.edited_by_id AND entry.data -> 'criteria' = revision.criteria
+        AND entry.data ->> 'target_version' = revision.target_version AND entry.data -> 'exclusions' = revision.exclusions, false)
+    ORDER BY revision.case_id, revision.number LIMIT %(most)s
+"""
+_REVISIONS_GONE = """
+    SELECT entry.id, entry.subject_id, entry.data ->> 'revision'
+    FROM audit_auditentry entry
+    WHERE entry.event = 'case.edited' AND NOT EXISTS (
+        SELECT FROM remediation_caserevision revision
+        WHERE revision.case_id = entry.subject_id AND revision.number::text = entry.data ->> 'revision')
+    ORDER BY 1 LIMIT %(most)s
 """
 
 
@@ -77,6 +98,7 @@ def _look_at_cases(connection: Connection) -> Iterator[Finding]:
     most = {"most": MOST_NAMED}
     for entry, event, subject in connection.execute(_GONE, most).fetchall():
         yield tampered(PLANS, subject, f"is gone; entry {entry} ({event}) of the trail tells of it.")
+    yield from _look_at_revisions(connection)
     for case, entry in connection.execute(_CASES_CHANGED, most).fetchall():
         yield tampered(
             PLANS,
@@ -110,7 +132,9 @@ def _look_at_plan(number: int, connection: Connection) -> Iterator[Finding]:
         yield tampered(PLANS, str(plan), f"revision {plan.revision_id} of its case is gone.")
     else:
         plan.revision = CaseRevision(**revision)
-        expected = manifest_with(plan, chunks, chunks_digest_in_python(chunks))
+        expected = manifest_with(
+            plan, chunks, chunks_digest_in_python(chunks, with_exclusions=bool(plan.revision.exclusions))
+        )
         if differing := sorted(
             key
             for key in expected.keys() | plan.manifest.keys()
@@ -123,6 +147,23 @@ def _look_at_plan(number: int, connection: Connection) -> Iterator[Finding]:
             )
     yield from _entries_agree(plan, digest, entries)
     yield from _approvals_agree(plan, digest, approvals, entries)
+
+
+def _look_at_revisions(connection: Connection) -> Iterator[Finding]:
+    for case, number, entry in connection.execute(_REVISIONS_CHANGED, {"most": MOST_NAMED}).fetchall():
+        yield tampered(
+            PLANS,
+            f"Case {case}, revision {number}",
+            "no entry of the trail tells of it."
+            if entry is None
+            else f"its editor, criteria, target or what it leaves out are not those of entry {entry} of the trail.",
+        )
+    for entry, case, number in connection.execute(_REVISIONS_GONE, {"most": MOST_NAMED}).fetchall():
+        yield tampered(
+            PLANS,
+            f"Case {case}, revision {number}",
+            f"is gone; entry {entry} (case.edited) of the trail tells of it.",
+        )
 
 
 def _entries_agree(plan: Plan, digest: str, entries: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -176,6 +176,7 @@ def _preview(lease: Lease, chunk: JobChunk) -> None:
                 proposed=plan_chunk.proposed or 0,
                 failed=plan_chunk.failed or 0,
                 root=bytes(plan_chunk.root or b"").hex(),
+                left_out=plan_chunk.left_out,
             ),
             actor=chunk.job.requested_by,
         )

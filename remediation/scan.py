@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from audit.errors import Refused
 from audit.merkle import merkle_root, split_leaves
 from remediation.causes import Causes
+from remediation.exclusions import Exclusions, LeftOut
 from remediation.models import JobChunk, Plan, PlanChunk
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, RegisteredCalculator
@@ -53,7 +54,9 @@ Proposal = tuple[Row, dict[str, int], str]
 
 @dataclass
 class ScannedChunk:
-    """What a scan found. `failures` are (transaction id, reason); proposals are in transaction-id order."""
+    """What a scan found. `failures` are (transaction id, reason); proposals are in transaction-id order. `left_out` is None where the case
+    leaves nothing out.
+    """
 
     scanned: int = 0
     moved_since: int = 0
@@ -61,6 +64,7 @@ class ScannedChunk:
     proposals: list[Proposal] = field(default_factory=list)
     failures: list[tuple[int, str]] = field(default_factory=list)
     causes: Causes = field(default_factory=Causes)
+    left_out: LeftOut | None = None
 
 
 def target_calculator(plan: Plan) -> RegisteredCalculator:
@@ -102,6 +106,8 @@ def scan(plan: Plan, chunk: PlanChunk, *, asking: Asking, renew: Callable[[], No
         rows = read_rows_to_retry(chunk, high_water=plan.high_water)
         elsewhere = count_elsewhere(chunk)
     scanned = ScannedChunk(scanned=len(rows) + elsewhere, moved_since=elsewhere)
+    if exclusions := Exclusions.from_json(plan.revision.exclusions):
+        scanned.left_out = LeftOut(exclusions, [row[1] for row in rows])
     for start in range(0, len(rows), SLICE):
         with young_garbage_only():
             _calculate(calculator, rows[start : start + SLICE], asking, scanned)
@@ -244,10 +250,20 @@ def _answered_alike(
 
 
 def _propose(proposals: list[Proposal], scanned: ScannedChunk) -> None:
+    if scanned.left_out is not None:
+        proposals = _not_left_out(proposals, scanned.left_out)
     scanned.proposals += proposals
     count = scanned.causes.add
     for (_, transaction_id, _, amounts_text, _, scale, currency, _), amounts, _ in proposals:
         count(orjson.loads(amounts_text), amounts, transaction_id, currency, scale)
+
+
+def _not_left_out(proposals: list[Proposal], left_out: LeftOut) -> list[Proposal]:
+    return [
+        (row, amounts, text)
+        for row, amounts, text in proposals
+        if not left_out.takes(row[1], orjson.loads(row[3]), amounts, row[6], row[5])
+    ]
 
 
 def store(plan: Plan, job_chunk: JobChunk, scanned: ScannedChunk) -> None:
@@ -267,6 +283,8 @@ def store(plan: Plan, job_chunk: JobChunk, scanned: ScannedChunk) -> None:
         proposed=len(scanned.proposals),
         failed=len(scanned.failures),
         moved_since=scanned.moved_since,
+        left_out=scanned.left_out.rows if scanned.left_out else 0,
+        left_out_sums=scanned.left_out.sums() if scanned.left_out else {},
         money=scanned.causes.money(),
         causes=scanned.causes.as_json(),
     )

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from django.db import connection
 
+from remediation.exclusions import Exclusions, LeftOut, why_in_words
 from remediation.lifecycle import APPLIED_PLAN
 from remediation.models import Case, Job, JobChunk, Plan
 from remediation.money import add_money, money_key
@@ -30,6 +31,7 @@ CLASSES = {
     "superseded": "Its service has superseded the correction with a newer calculation of other amounts.",
     "conflict": "A plan found it changed since its preview and left it alone.",
     "arrived_since": "It arrived after the last applied plan was previewed.",
+    "excluded": "The case leaves it out, by cause, store or size: else it would be corrected.",
     "failed": "The target calculator cannot calculate it.",
 }
 """What a transaction in scope can be, and what that means."""
@@ -101,11 +103,13 @@ def check_scope(case: Case, bounds: dict[str, Any], *, asking: Asking, renew: Ca
     classes: dict[str, dict[str, Any]] = {}
     unexplained = sum(not row.explained for row in rows) + _count_dangling(bounds)
     found = Found({"classes": classes, "unexplained": unexplained})
+    exclusions = Exclusions.from_json(revision.exclusions)
+    left_out = LeftOut(exclusions, [row.transaction_id for row in rows]) if exclusions else None
     for start in range(0, len(rows), SLICE):
         part = rows[start : start + SLICE]
         results = asking.first(calculator, [(orjson.loads(row.inputs_text), row.scale) for row in part])
         for row, result in zip(part, results, strict=True):
-            _class_row(row, result, classes, found)
+            _class_row(row, result, classes, found, left_out)
         renew()
     return found
 
@@ -157,7 +161,9 @@ def _count_dangling(bounds: dict[str, Any]) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _class_row(row: ScopeRow, result: Any, classes: dict[str, dict[str, Any]], found: Found) -> None:
+def _class_row(
+    row: ScopeRow, result: Any, classes: dict[str, dict[str, Any]], found: Found, left_out: LeftOut | None
+) -> None:
     delta = 0
     if isinstance(result, CalculationFailure):
         name = "failed"
@@ -165,10 +171,18 @@ def _class_row(row: ScopeRow, result: Any, classes: dict[str, dict[str, Any]], f
     elif amounts_json(result) == row.amounts_text:
         name = "matches"
     else:
-        name = row.fate
+        current = orjson.loads(row.amounts_text)
+        why = None
+        if left_out is not None and current is not None:
+            why = left_out.why(row.transaction_id, current, result, row.currency, row.scale)
+        name = row.fate if why is None else "excluded"
         delta = result["total"] - row.total
-        detail = {"class": name, "current": orjson.loads(row.amounts_text), "target": result}
-        found.outcomes.append((row.transaction_id, "differs", CLASSES[name], detail))
+        detail = {"class": name, "current": current, "target": result}
+        found.outcomes.append(
+            (row.transaction_id, "differs", CLASSES[name], detail)
+            if why is None
+            else (row.transaction_id, "excluded", why_in_words(why), detail)
+        )
     into = classes.setdefault(name, {"rows": 0, "money": {}})
     into["rows"] += 1
     key = money_key(row.currency, row.scale)
@@ -176,10 +190,10 @@ def _class_row(row: ScopeRow, result: Any, classes: dict[str, dict[str, Any]], f
 
 
 def conclude_verification(job: Job) -> dict[str, Any]:
-    """Add up a verification's chunks: {"differing", "reconciled", "classes", "plans", "problems"}.
+    """Add up a verification's chunks: {"differing", "excluded", "reconciled", "classes", "plans", "problems"}.
 
-    `differing` counts every transaction in scope that stands on other amounts than the target's, whatever its class; `problems` are
-    sentences, and `reconciled` is true where there is none.
+    `differing` counts every transaction in scope that stands on other amounts than the target's, whatever its class, but for those that the
+    case leaves out, which `excluded` counts; `problems` are sentences, and `reconciled` is true where there is none.
     """
     results = [
         result for result in job.chunks.order_by("position").values_list("result", flat=True) if result
@@ -200,9 +214,12 @@ def conclude_verification(job: Job) -> dict[str, Any]:
         summed, found = _reconcile(plan, results)
         plans.append(summed)
         problems += found
-    differing = sum(part["rows"] for name, part in classes.items() if name not in ("matches", "failed"))
+    differing = sum(
+        part["rows"] for name, part in classes.items() if name not in ("matches", "failed", "excluded")
+    )
     return {
         "differing": differing,
+        "excluded": classes["excluded"]["rows"],
         "reconciled": not problems,
         "classes": classes,
         "plans": plans,

@@ -14,6 +14,7 @@ from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action, ChangedMeanwhile
 from remediation.admin.badge import PLAN_TONES, badge
 from remediation.admin.case_timeline import timeline_of
+from remediation.admin.left_out import left_out_rows, press_leave_out, press_take_in
 from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
 from remediation.admin.stage import Outlook, outlooks_of
 from remediation.evidence.pack import write_evidence
@@ -95,6 +96,8 @@ class CaseAdmin(ActingAdmin):
             "verify": press_verify,
             "revert": press_revert,
             "evidence": press_evidence,
+            "leave_out": standing_as_shown(press_leave_out),
+            "take_in": standing_as_shown(press_take_in),
         }
 
     def others_concerned(self, subject: Case) -> list[Any]:
@@ -109,6 +112,8 @@ class CaseAdmin(ActingAdmin):
             "revision": revision,
             "criteria": _criteria(revision),
             "plans": plans,
+            "left_out": left_out_rows(revision, newest_of_revision(plans, revision)),
+            "left_out_case": subject.pk,
             "plan_lines": [
                 (plan, PLAN_TONES[Plan.Status(plan.status)], plan_change_in_words(plan)) for plan in plans
             ],
@@ -129,6 +134,7 @@ class CaseAdmin(ActingAdmin):
             "life": timeline_of(subject, plans),
             "may_preview": request.user.has_perm("remediation.preview_plan"),
             "may_take_evidence": request.user.has_perm("audit.export_trail"),
+            "may_take_in": request.user.has_perms(("remediation.open_case", "remediation.preview_plan")),
             "may_verify": request.user.has_perm("remediation.verify_case"),
         }
 
@@ -198,6 +204,28 @@ def _insist_standing(request: HttpRequest, case: Case) -> None:
         raise ChangedMeanwhile(
             f"The case is not as your page showed it: {now}. Nothing was done; look again."
         )
+
+
+def newest_of_revision(plans: list[Plan], revision: CaseRevision) -> Plan | None:
+    """The newest plan of `plans` (newest first) that corrects as `revision` says, retries aside."""
+    return next(
+        (
+            plan
+            for plan in plans
+            if plan.revision_id == revision.pk and plan.kind == Plan.Kind.APPLY and not plan.retries_id
+        ),
+        None,
+    )
+
+
+def standing_as_shown(press: Action) -> Action:
+    """The same button, refused where another plan is open than the page showed."""
+
+    def pressed(request: HttpRequest, case: Case, acting_user: User) -> Any:
+        _insist_standing(request, case)
+        return press(request, case, acting_user)
+
+    return pressed
 
 
 def press_preview(request: HttpRequest, case: Case, acting_user: User) -> Plan:

@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from audit.models import AuditEntry
 from audit.sentence import sentence
+from remediation.exclusions import Exclusions
 from remediation.models import AuditSample, Case, Job, Plan
 from remediation.trail_of_a_case import CHUNKS
 from transactions.templatetags.money import count
@@ -143,6 +144,7 @@ _CHUNKS: dict[str, Callable[[dict[str, Any]], str]] = {
 _REASONED = frozenset(
     {
         "case.opened",
+        "case.edited",
         "job.pausing",
         "job.resumed",
         "job.cancelling",
@@ -165,6 +167,10 @@ def _sealed(data: dict[str, Any]) -> tuple[str, str]:
     return "", f": {_times(data['proposed'], 'correction', 'corrections')} to decide on"
 
 
+def _edited(data: dict[str, Any]) -> tuple[str, str]:
+    return "", f": it leaves out {Exclusions.from_json(data['exclusions'])}"
+
+
 def _verified(data: dict[str, Any]) -> tuple[str, str]:
     if not data["reconciled"]:
         return "bad", ": it does not add up"
@@ -175,6 +181,7 @@ def _verified(data: dict[str, Any]) -> tuple[str, str]:
 
 _NOTHING = _toned("")
 _MEANING: dict[str, Meaning] = {
+    "case.edited": _edited,
     "plan.sealed": _sealed,
     "plan.approved": _toned("good"),
     "plan.rejected": _toned("bad"),

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.errors import Refused
 from remediation.causes import merge_causes
-from remediation.digest import PlanTotals, totals_of
+from remediation.digest import PlanTotals, totals_in, totals_of
 from remediation.models import Plan
 from remediation.scan import target_calculator
 from transactions.models import Transaction
@@ -83,8 +83,7 @@ def totals(plan: Plan) -> PlanTotals:
     """The plan's sums: as sealed, or of what has been scanned so far."""
     if plan.manifest is None:
         return totals_of(list(plan.chunks.defer("causes").order_by("position")))
-    names = ("scanned", "unchanged", "proposed", "failed", "moved_since", "money")
-    return PlanTotals(**{name: plan.manifest[name] for name in names})
+    return totals_in(plan.manifest)
 
 
 def money_rows(found: PlanTotals) -> list[MoneyRow]:

@@ -56,6 +56,7 @@ def case_row(case: Case, span: Span) -> Row:
                 "editor": revision.edited_by.get_username(),
                 "edited_at": revision.edited_at,
                 "criteria": revision.criteria,
+                "exclusions": revision.exclusions,
                 "target_version": revision.target_version,
             }
             for revision in case.revisions.select_related("edited_by").order_by("number")
@@ -101,7 +102,8 @@ def plan_rows(case: Case) -> Iterator[Row]:
 
 def chunk_rows(case: Case) -> Iterator[Row]:
     """`chunks.ndjson`."""
-    for chunk in PlanChunk.objects.filter(plan__case=case).order_by("plan_id", "position").iterator(1000):
+    chunks = PlanChunk.objects.filter(plan__case=case).select_related("plan__revision")
+    for chunk in chunks.order_by("plan_id", "position").iterator(1000):
         row: Row = {"id": chunk.pk, "plan": chunk.plan_id, "position": chunk.position}
         row |= {
             name: getattr(chunk, name)
@@ -111,6 +113,9 @@ def chunk_rows(case: Case) -> Iterator[Row]:
         row["money_text"] = canonical_json(chunk.money) if scanned else None
         row |= {"root": _hex(chunk.root), "leaves_digest": _hex(chunk.leaves_digest)}
         row["leaf_format"] = chunk.leaf_format if scanned else None
+        if chunk.plan.revision.exclusions:
+            row["left_out"] = chunk.left_out
+            row["left_out_text"] = canonical_json(chunk.left_out_sums) if scanned else None
         yield row
 
 

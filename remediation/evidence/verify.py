@@ -19,7 +19,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 FORMAT = "amends-evidence/1"
@@ -311,6 +311,7 @@ FACTS = {
     "id": int, "source": str, "reference": str, "store": str, "currency": str, "scale": int, "occurred_at_us": int, "inputs_text": str,
     "facts_hash": str,
 }  # fmt: skip
+COUNTS = ("scanned", "unchanged", "proposed", "failed", "moved_since")
 CALCULATION = {"id": int, "release": int, "calculated_at_us": int, "amounts_text": str}
 
 
@@ -568,18 +569,28 @@ class Verifier:
         if named != (row["id"], self.case["id"], row["kind"], row["requested_by"]):
             self.found.changed(place, "its manifest is another plan's")
         root = merkle_root([digest(b"\0" + bytes.fromhex(chunk["root"])) for chunk in chunks])
+        if manifest["format"] not in ("plan/1", "plan/2"):
+            self.found.changed(place, "its manifest is of a format that this program does not know")
+        leaves_out = manifest["format"] == "plan/2"
         listed = b"".join(
             netstrings(
-                *(str(chunk[name]) for name in ("position", "scanned", "unchanged", "proposed", "failed", "moved_since")),
+                *(str(chunk[name]) for name in ("position", *COUNTS)),
                 chunk["money_text"], chunk["root"], chunk["leaves_digest"],
+                *((str(chunk["left_out"]), chunk["left_out_text"]) if leaves_out else ()),
             )
             for chunk in chunks
         )  # fmt: skip
         if root.hex() != manifest["root"] or digest(listed).hex() != manifest["chunks"]:
             self.found.changed(place, "its chunks are not the ones that its manifest covers")
-        for name in ("scanned", "unchanged", "proposed", "failed", "moved_since"):
+        for name in (*COUNTS, "left_out") if leaves_out else COUNTS:
             if sum(chunk[name] for chunk in chunks) != manifest[name]:
                 self.found.changed(place, f"“{name}” of its chunks does not add up to the manifest's")
+        if (
+            leaves_out
+            and _summed(json.loads(chunk["left_out_text"]).get("money", {}) for chunk in chunks)
+            != manifest["left_out_money"]
+        ):
+            self.found.changed(place, "the money that its chunks left out does not add up to the manifest's")
         if not self._entry("plan.sealed", row["id"], row["digest"]):
             self.found.changed(place, "no audit entry tells that it was sealed with this digest")
 
@@ -592,10 +603,12 @@ class Verifier:
 
     def _approvals(self) -> None:
         self.approved: dict[int, int] = {}
-        opened = {row["actor"] for _, row, _ in self.entries.values() if row["event"] == "case.opened"}
-        if not opened <= {str(editor) for editor in self.editors}:
+        edited = ("case.opened", "case.edited")
+        told_of = {row["actor"] for _, row, _ in self.entries.values() if row["event"] in edited}
+        if not told_of <= {str(editor) for editor in self.editors}:
             self.found.changed(
-                "case.json", "whoever opened the case, by its audit entry, is not among its editors"
+                "case.json",
+                "whoever opened or edited the case, by its audit entry, is not among its editors",
             )
         decided = set()
         told = {"approve": "plan.approved", "reject": "plan.rejected"}
@@ -642,6 +655,18 @@ class Verifier:
         for plan, place in self.plans_applied.items():
             if not self.approved.get(plan):
                 self.found.changed(place, f"rows of plan {plan} were applied, and nobody approved it")
+
+
+def _summed(parts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Money of several chunks: before, after and delta are added up, and of the largest changes the largest is taken."""
+    total: dict[str, dict[str, int]] = {}
+    for money in parts:
+        for key, sums in money.items():
+            into = total.setdefault(key, {})
+            for name, units in sums.items():
+                before = into.get(name, 0)
+                into[name] = max(before, units) if name == "largest" else before + units
+    return total
 
 
 class ChunkAtWork:

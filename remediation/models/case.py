@@ -31,12 +31,16 @@ class Case(models.Model):
 class CaseRevision(models.Model):
     """What a case looks at, as of one edit. Insert-only, so that everyone who ever edited a case is known.
 
-    `criteria` is `transactions.selection.Selection.to_criteria()`: criteria, never a list of ids.
+    `criteria` is `transactions.selection.Selection.to_criteria()`, and `exclusions` is `remediation.exclusions.Exclusions.to_json()`: {}
+    where nothing is left out. Criteria, never a list of ids.
     """
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="revisions")
     number = models.PositiveIntegerField()
     criteria = models.JSONField()
+    exclusions = models.JSONField(
+        default=dict, db_default={}, help_text="What is left out by cause, store or size."
+    )
     target_version = models.CharField(max_length=64)
     edited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     edited_at = models.DateTimeField(db_default=TransactionNow())

@@ -16,13 +16,14 @@ class Outcome(models.Model):
     """A transaction that a job could not treat as it should have, and why. Insert-only.
 
     `detail` of a conflict: {"expected": calculation id, "found": calculation id, "proposed": calculation id}; of a difference that a
-    verify found: {"current": amounts, "target": amounts}.
+    verify found, and of a row that the case leaves out: {"current": amounts, "target": amounts}.
     """
 
     class Kind(models.TextChoices):
         CONFLICT = "conflict", _("conflict")
         FAILED = "failed", _("failed")
         DIFFERS = "differs", _("differs")
+        EXCLUDED = "excluded", _("left out")
 
     job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="outcomes")
     plan_chunk = models.ForeignKey(PlanChunk, null=True, on_delete=models.PROTECT, related_name="outcomes")

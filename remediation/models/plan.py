@@ -138,7 +138,8 @@ class PlanChunk(models.Model):
     An apply plan's chunk covers the calculations of `release` after (`after_at`, `after_id`) up to and with
     (`through_at`, `through_id`), in the order (calculated_at, id); a revert's chunk covers the rows that `source_chunk` applied,
     a retry's the rows of `source_chunk` that failed or were conflicts and stand on a calculation of `release` now.
-    `money` maps "USD:2" to whole numbers: {"before", "after", "delta", "largest"}; `causes` is described in `remediation.causes`.
+    `money` maps "USD:2" to whole numbers: {"before", "after", "delta", "largest"}; `causes` is described in `remediation.causes`, and
+    `left_out_sums` in `remediation.exclusions.LeftOut`.
     """
 
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="chunks")
@@ -158,6 +159,12 @@ class PlanChunk(models.Model):
     moved_since = models.PositiveIntegerField(
         null=True, help_text="Rows a revert or a retry leaves alone: they stand elsewhere now."
     )
+    left_out = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Rows that would be corrected, and are left out by the case's exclusions.",
+    )
+    left_out_sums = models.JSONField(default=dict, db_default={})
     money = models.JSONField(null=True)
     causes = models.JSONField(null=True)
     root = models.BinaryField(max_length=32, null=True, help_text="Merkle root of the leaves.")
@@ -184,7 +191,7 @@ class PlanChunk(models.Model):
                     leaves_digest__isnull=False,
                     money__isnull=False,
                     causes__isnull=False,
-                    scanned=F("unchanged") + F("proposed") + F("failed") + F("moved_since"),
+                    scanned=F("unchanged") + F("proposed") + F("failed") + F("moved_since") + F("left_out"),
                 ),
                 name="planchunk_scanned_whole",
             ),

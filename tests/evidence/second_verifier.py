@@ -166,13 +166,15 @@ def summed(moneys: Iterable[Row]) -> Row:
 def manifest_of(plan: Row, chunks: list[Row], case: int) -> Row:
     """What a sealed plan's manifest has to say."""
     roots = [sha256(b"\0" + bytes.fromhex(row["root"])).digest() for row in chunks]
-    joined = b"".join(
-        netstrings(
-            row["position"], *(row[n] for n in COUNTS), row["money_text"], row["root"], row["leaves_digest"]
-        )
-        for row in chunks
-    )
-    told = {"plan": plan["id"], "case": case, "requested_by": plan["requested_by"], "format": "plan/1"}
+    second = parsed(plan["manifest_text"], f"plan {plan['id']}").get("format") == "plan/2"
+    added = ("left_out", "left_out_text") if second else ()
+    fields = ("position", *COUNTS, "money_text", "root", "leaves_digest", *added)
+    joined = b"".join(netstrings(*(row[name] for name in fields)) for row in chunks)
+    told = {"plan": plan["id"], "case": case, "requested_by": plan["requested_by"]}
+    told |= {"format": "plan/2" if second else "plan/1"}
+    if second:
+        out = [parsed(row["left_out_text"], f"chunk {row['id']}").get("money", {}) for row in chunks]
+        told |= {"left_out": sum(row["left_out"] for row in chunks), "left_out_money": summed(out)}
     told |= {"root": merkle(roots).hex(), "chunks": sha256(joined).hexdigest()}
     money = summed(parsed(row["money_text"], f"chunk {row['id']}") for row in chunks)
     return told | {name: sum(row[name] for row in chunks) for name in COUNTS} | {"money": money}

@@ -1,0 +1,91 @@
+"""The buttons to leave something out and to take it in again, and what pages say of it."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from remediation.models import Plan
+from tests.conftest import UserFactory
+from tests.remediation.driving import previewed, work_until_ended
+from tests.remediation.incident import report
+
+pytestmark = pytest.mark.usefixtures("db")
+
+DOWN = "fee down, total down"
+
+
+@pytest.fixture
+def plan(engineer: User) -> Plan:
+    report(4)
+    report(3, fee_percent=3, first=10, store="s-2")
+    return previewed(engineer)
+
+
+def press(client: Client, plan: Plan, button: str, **fields: Any) -> Any:
+    return client.post(f"/remediation/case/{plan.case_id}/{button}/", fields, follow=True)
+
+
+def said(answer: Any) -> str:
+    return " ".join(str(message) for message in answer.context["messages"])
+
+
+def test_a_cause_is_left_out_from_the_plan_page_and_taken_in_again_from_the_next(
+    client: Client, engineer: User, plan: Plan
+) -> None:
+    client.force_login(engineer)
+    page = client.get(f"/remediation/plan/{plan.pk}/").content.decode()
+    assert "Leave out 3 transactions" in page
+    answer = press(client, plan, "leave_out", cause=DOWN, reason="Agreed so.", standing=plan.pk)
+    assert f"it leaves out the cause “{DOWN}”" in said(answer)
+    newer = Plan.objects.latest("pk")
+    work_until_ended(newer.jobs.get())
+    page = client.get(f"/remediation/plan/{newer.pk}/").content.decode()
+    assert "Left out" in page
+    assert f"Cause “{DOWN}”" in page
+    case_page = client.get(f"/remediation/case/{plan.case_id}/").content.decode()
+    assert "What is left out" in case_page
+    assert "Take in again" in case_page
+    assert "Agreed so." in case_page
+    press(client, plan, "take_in", cause=DOWN, reason="No.", standing=newer.pk)
+    assert plan.case.revisions.latest("number").exclusions == {}
+
+
+def test_outliers_are_left_out_by_an_amount(client: Client, engineer: User, plan: Plan) -> None:
+    client.force_login(engineer)
+    press(client, plan, "leave_out", amount="0.05", currency="USD:2", reason="Look first.", standing=plan.pk)
+    assert plan.case.revisions.latest("number").exclusions == {"larger_than": {"USD:2": 5}}
+    newer = Plan.objects.latest("pk")
+    press(client, plan, "take_in", larger_than="USD:2", reason="Looked.", standing=newer.pk)
+    assert plan.case.revisions.latest("number").exclusions == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, "Name a cause"),
+        ({"cause": DOWN, "reason": ""}, "Say why"),
+        ({"cause": "nonsense"}, "has no cause"),
+        ({"amount": "much", "currency": "USD:2"}, "much"),
+        ({"amount": "1", "currency": "dollars"}, "no limit"),
+        ({"larger_than": "USD:2"}, "no limit"),
+        ({"cause": DOWN, "standing": ""}, "not as your page showed"),
+    ],
+)
+def test_what_cannot_be_left_out_is_told_and_nothing_changes(
+    client: Client, engineer: User, plan: Plan, fields: dict[str, str], why: str
+) -> None:
+    client.force_login(engineer)
+    answer = press(client, plan, "leave_out", **{"reason": "So.", "standing": plan.pk} | fields)
+    assert why in said(answer)
+    assert (plan.case.revisions.count(), plan.case.plans.count()) == (1, 1)
+
+
+def test_who_may_not_edit_sees_no_button(client: Client, users: UserFactory, plan: Plan) -> None:
+    for role in ("support", "approver", "auditor"):
+        client.force_login(users(role))
+        assert "Leave out 3" not in client.get(f"/remediation/plan/{plan.pk}/").content.decode()
+        assert "lacks the permission" in said(
+            press(client, plan, "leave_out", cause=DOWN, reason="So.", standing=plan.pk)
+        )
