@@ -206,6 +206,10 @@ def plans(pack: Pack) -> Iterator[Finding]:
 def approvals(pack: Pack) -> Iterator[Finding]:
     known = {plan["id"]: plan for plan in pack.of("plans")}
     editors = {revision["edited_by"] for revision in pack.case["revisions"]}
+    opened_or_edited = ("case.opened", "case.edited")
+    told_editors = {row["actor"] for row in pack.of("entries") if row["event"] in opened_or_edited}
+    if not told_editors <= {str(editor) for editor in editors}:
+        yield Finding("case.json", "somebody opened or edited it who is not among its editors")
     for row in pack.of("approvals"):
         place, plan = f"the approval of plan {row['plan']} by {row['decided_by']}", known.get(row["plan"], {})
         if row["digest"] != plan.get("digest"):
