@@ -10,11 +10,14 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, URLResolver, path, reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.trail import record
 from backoffice.events import PASSWORD_CHANGED, PasswordChangedData
+from backoffice.keyboard import keyboard_context
+from backoffice.preferences import preferences_page
 
 HomePart = Callable[[HttpRequest], dict[str, Any]]
 """What one part of the first page shows: the context of its template."""
@@ -23,15 +26,15 @@ PageUrls = Callable[[admin.AdminSite], list[URLPattern]]
 """The addresses of pages that are no model's, for the site that they are shown on."""
 
 NAVIGATION = (
-    ("Find", "find"),
-    ("Cases", "remediation_case"),
-    ("Plans", "remediation_plan"),
-    ("Jobs", "remediation_job"),
-    ("Transactions", "transactions_transaction"),
-    ("Stores", "transactions_store"),
-    ("Releases", "transactions_release"),
-    ("Trail", "audit_auditentry"),
-    ("People", "auth_user"),
+    (_("Find"), "find"),
+    (_("Cases"), "remediation_case"),
+    (_("Plans"), "remediation_plan"),
+    (_("Jobs"), "remediation_job"),
+    (_("Transactions"), "transactions_transaction"),
+    (_("Stores"), "transactions_store"),
+    (_("Releases"), "transactions_release"),
+    (_("Trail"), "audit_auditentry"),
+    (_("People"), "auth_user"),
 )
 PAGES = {"find": "transactions.view_transaction"}
 """Pages of the navigation that are no lists, and the permission that each asks for."""
@@ -40,13 +43,13 @@ PAGES = {"find": "transactions.view_transaction"}
 class AmendsAdminSite(admin.AdminSite):
     site_header = "Amends"
     site_title = "Amends"
-    index_title = "What needs you"
+    index_title = _("What needs you")
     enable_nav_sidebar = False
     site_url = None
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
-        # Parts of the first page by the name of their template; modules of pages add theirs when they are loaded.
+        # Parts of the first page by the name of their template, in the order in which they are shown.
         self._home_parts: dict[str, HomePart] = {}
         self._page_urls: list[PageUrls] = []
 
@@ -61,16 +64,28 @@ class AmendsAdminSite(admin.AdminSite):
     def get_urls(self) -> list[URLResolver | URLPattern]:
         part = self.admin_view(never_cache(require_safe(self.home_part)))
         pages = [each for urls in self._page_urls for each in urls(self)]
-        return [path("home/<slug:name>/", part, name="home_part"), *pages, *super().get_urls()]
+        return [
+            path("home/<slug:name>/", part, name="home_part"),
+            path("preferences/", self.preferences, name="preferences"),
+            path("keyboard/", self.admin_view(require_safe(self.keyboard)), name="keyboard"),
+            *pages,
+            *super().get_urls(),
+        ]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        return super().each_context(request) | {"navigation": self._navigation(request)}
+        if not self.has_permission(request):
+            return super().each_context(request)
+        return {
+            **super().each_context(request),
+            **keyboard_context(request),
+            "navigation": self._navigation(request),
+        }
 
     def _navigation(self, request: HttpRequest) -> list[dict[str, Any]]:
         """The pages and lists that the reader may see, and which of them the page at hand belongs to."""
         shown = []
         for label, name in NAVIGATION:
-            app, _, model = name.partition("_")
+            app, _sep, model = name.partition("_")
             try:
                 url = reverse(f"admin:{name}" if name in PAGES else f"admin:{name}_changelist")
             except NoReverseMatch:
@@ -78,6 +93,15 @@ class AmendsAdminSite(admin.AdminSite):
             if request.user.has_perm(PAGES.get(name) or f"{app}.view_{model}"):
                 shown.append({"label": label, "url": url, "current": request.path.startswith(url)})
         return shown
+
+    def preferences(self, request: HttpRequest) -> HttpResponse:
+        """Time zone, colours and shortcuts; for those too who have not signed in."""
+        return preferences_page(request, self.each_context(request))
+
+    def keyboard(self, request: HttpRequest) -> HttpResponse:
+        """The shortcuts that `?` shows, for those whose browser runs no scripts."""
+        context = {**self.each_context(request), "title": _("Keyboard shortcuts")}
+        return TemplateResponse(request, "backoffice/keyboard.html", context)
 
     def password_change(  # type: ignore[override]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.http import QueryDict
+from django.utils.timezone import get_current_timezone_name
 
 from audit.admin.keyset import AFTER, BEFORE
 from audit.admin.zoned_time import Unreadable, for_field, time_given, zone_named
@@ -26,7 +27,10 @@ _NUL = "\0"
 
 @dataclass
 class TrailForm:
-    """What was asked for and what is wrong with it. `values` are the form's fields as they are to be shown again."""
+    """What was asked for and what is wrong with it. `values` are the form's fields as they are to be shown again.
+
+    Where the address names no zone, times are of the reader's.
+    """
 
     wanted: TrailFilter = field(default_factory=TrailFilter)
     values: dict[str, str] = field(default_factory=dict)
@@ -35,7 +39,7 @@ class TrailForm:
 
     @property
     def zone_name(self) -> str:
-        return self.values.get("zone") or "UTC"
+        return self.values.get("zone") or get_current_timezone_name()
 
     @property
     def narrows(self) -> bool:
@@ -168,7 +172,7 @@ def _thread(form: TrailForm) -> tuple[str, int] | None:
 
 def _read_zone(form: TrailForm) -> None:
     try:
-        form.zone = zone_named(form.values.get("zone", "UTC"))
+        form.zone = zone_named(form.zone_name)
     except Unreadable as error:
         form.problems.append(str(error))
 

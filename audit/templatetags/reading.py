@@ -9,24 +9,40 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import get_current_timezone
 
 register = template.Library()
 
 
 @register.filter
 def moment(at: datetime | None, zone: tzinfo | None = None) -> str | SafeString:
-    """A time to the second, in UTC and saying so; in `zone` too where that is another one. "" for None."""
+    """A time to the second, in the reader's zone, with UTC at hand; "" for None.
+
+    `zone` is one that the page was asked for, as the trail is: then UTC stands beside it to be read, and not only as the title.
+    """
     if at is None:
         return ""
-    in_utc = format_html(
-        '<time datetime="{}">{} UTC</time>', at.isoformat(), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    )
-    if zone is None or str(zone) == "UTC":
-        return in_utc
-    local = at.astimezone(zone)
+    in_utc = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    local = at.astimezone(zone or get_current_timezone())
+    if not local.utcoffset():
+        return format_html('<time datetime="{}">{}</time>', at.isoformat(), in_utc)
+    in_zone = f"{local:%Y-%m-%d %H:%M:%S} {_zone_mark(local)}"
+    if zone is None:
+        return format_html(
+            '<time datetime="{}" title="{}">{}</time>', at.astimezone(UTC).isoformat(), in_utc, in_zone
+        )
     return format_html(
-        '{} <span class="local">({} {})</span>', in_utc, f"{local:%Y-%m-%d %H:%M:%S}", local.tzname()
+        '<time datetime="{}">{}</time> <span class="local">({})</span>',
+        at.astimezone(UTC).isoformat(),
+        in_zone,
+        in_utc,
     )
+
+
+def _zone_mark(local: datetime) -> str:
+    """The zone's short name at that time where it has one, "CEST"; else its offset, "UTC+05:30"."""
+    name = local.tzname() or ""
+    return name if name.isalpha() else f"UTC{local:%z}"[:6] + ":" + f"{local:%z}"[3:5]
 
 
 @register.filter

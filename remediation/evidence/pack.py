@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
@@ -109,10 +110,11 @@ def _write(case: Case, writer: _Writer) -> Packed:
     told = {"case": case, "trail": trail, "made_at": made_at, "span": span}
     writer.write("README.txt", [render_to_string("remediation/evidence_readme.txt", told).encode()])
     writer.write("verify.py", [VERIFIER.read_bytes()])
-    writer.write(
-        "summary.html",
-        [render_to_string("remediation/evidence_summary.html", told | summary_of(case)).encode()],
-    )
+    with timezone.override(
+        UTC
+    ):  # whatever the zone of whoever takes it: the file says that its times are UTC
+        summary = render_to_string("remediation/evidence_summary.html", told | summary_of(case))
+    writer.write("summary.html", [summary.encode()])
     writer.write("case.json", [orjson.dumps(rows.case_row(case, span), option=orjson.OPT_INDENT_2)])
     for name, found in (
         ("releases", rows.release_rows(case)),

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +34,8 @@ from tests.evidence.packing import (
     rows,
     taken_apart,
 )
+from tests.remediation.driving import previewed
+from tests.remediation.incident import report
 
 
 @pytest.fixture
@@ -51,6 +55,16 @@ def test_a_stranger_is_convinced_by_python_alone(made: tuple[Path, Signing, Case
     assert "OK: everything agrees." in answer.stdout
     assert "9 corrections" in answer.stdout
     assert "Not proved" not in answer.stdout
+
+
+def test_its_summary_is_in_utc_whatever_zone_its_taker_reads_pages_in(
+    committed_db: None, users: UserFactory, tmp_path: Path
+) -> None:
+    report(1)
+    case = previewed(users("engineer")).case
+    with timezone.override(ZoneInfo("Asia/Tokyo")):
+        pack = pack_of(case, tmp_path / "pack.zip", users("auditor"))
+    assert f"{case.opened_at:%Y-%m-%d %H:%M:%S} UTC" in taken_apart(pack)["summary.html"].decode()
 
 
 def test_every_correction_is_in_it_with_what_became_of_it(made: tuple[Path, Signing, Case]) -> None:
