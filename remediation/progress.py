@@ -19,7 +19,8 @@ class JobProgress:
     """How far a job is at one moment.
 
     `rows` were done by finished chunks; `rows_total` is exact for an apply and, while others run, estimated from the chunks that are done
-    (None before the first). `seconds` run from the first lease to now or to the end, by the database's clock. `failure` is why a failed
+    (None before the first). `seconds` run from the first lease to now or to the end, by the database's clock, without the `paused_seconds`
+    between a stop, by a person or a gate, and being let go on. `failure` is why a failed
     job failed; `trouble` what went wrong at the last attempt of a chunk that is being tried again. `chunks_in_hand` are leased ones whose
     lease has not run out. `stages` are the rows moved by the end of each, `stage` counts from 0. `idle_seconds` is the time since anybody
     took or finished a chunk or let the job go on, less the rests that it was asked to make.
@@ -37,6 +38,7 @@ class JobProgress:
     rows: int
     rows_total: int | None
     seconds: float
+    paused_seconds: float
     idle_seconds: float
     trouble: str
     stages: tuple[int, ...]
@@ -67,7 +69,7 @@ class JobProgress:
 
     @property
     def rate(self) -> float | None:
-        """Rows a second since the first chunk was leased; None before any is done."""
+        """Rows a second since the first chunk was leased, pauses left out; None before any is done."""
         return self.rows / self.seconds if self.rows and self.seconds > 0 else None
 
     @property
@@ -109,6 +111,7 @@ def _progress(
     rows: int,
     apply_rows: int,
     seconds: float,
+    paused_seconds: float,
     idle_seconds: float,
     trouble: str,
     stages: str,
@@ -133,7 +136,8 @@ def _progress(
         quarantined=quarantined,
         rows=rows,
         rows_total=total,
-        seconds=seconds,
+        seconds=max(seconds - paused_seconds, 0.0),
+        paused_seconds=paused_seconds,
         idle_seconds=idle_seconds,
         trouble=trouble,
         stages=tuple(json.loads(stages)),
@@ -141,7 +145,15 @@ def _progress(
     )
 
 
-_PROGRESS = """
+ROWS_OF_CHUNK = """CASE
+        WHEN job.kind = 'preview' THEN plan_chunk.scanned
+        WHEN job.kind = 'apply' THEN chunk.leaf_count
+        WHEN chunk.plan_chunk_id IS NOT NULL THEN (chunk.result -> 'previewed' ->> 'rows')::bigint
+        ELSE (SELECT sum((class.found ->> 'rows')::bigint) FROM jsonb_each(chunk.result -> 'classes') AS class (name, found))
+    END"""
+"""The rows that a chunk which is done looked at or moved, where `job`, `chunk` and `plan_chunk` are joined."""
+
+_PROGRESS = f"""
     SELECT job.id, job.kind, job.status, job.failure,
            count(chunk.id),
            count(*) FILTER (WHERE chunk.status = 'done'),
@@ -149,17 +161,18 @@ _PROGRESS = """
            count(*) FILTER (WHERE chunk.status = 'leased' AND chunk.lease_until > clock_timestamp()),
            count(*) FILTER (WHERE chunk.status = 'refused'),
            count(*) FILTER (WHERE chunk.status = 'quarantined'),
-           coalesce(sum(CASE
-               WHEN job.kind = 'preview' THEN plan_chunk.scanned
-               WHEN job.kind = 'apply' THEN chunk.leaf_count
-               WHEN chunk.plan_chunk_id IS NOT NULL THEN (chunk.result -> 'previewed' ->> 'rows')::bigint
-               ELSE (SELECT sum((class.found ->> 'rows')::bigint)
-                     FROM jsonb_each(chunk.result -> 'classes') AS class (name, found))
-           END) FILTER (WHERE chunk.status = 'done'), 0)::bigint,
+           coalesce(sum({ROWS_OF_CHUNK}) FILTER (WHERE chunk.status = 'done'), 0)::bigint,
            coalesce(sum(chunk.leaf_count), 0)::bigint,
            coalesce(extract(epoch FROM
                CASE WHEN job.status = 'running' THEN clock_timestamp() ELSE coalesce(max(chunk.finished_at), job.finished_at) END
                - min(chunk.leased_at)), 0)::float,
+           coalesce((
+               SELECT sum(extract(epoch FROM greatest(told.occurred_at - greatest(told.stopped_at, min(chunk.leased_at)), interval '0')))
+               FROM (SELECT event, occurred_at, lag(occurred_at) OVER (ORDER BY occurred_at, id) AS stopped_at,
+                            lag(event) OVER (ORDER BY occurred_at, id) AS event_before
+                     FROM audit_auditentry WHERE subject_type = 'remediation.job' AND subject_id = job.id
+                     AND event IN ('job.pausing', 'job.gate_failed', 'job.resumed')) AS told
+               WHERE told.event = 'job.resumed' AND told.event_before <> 'job.resumed'), 0)::float,
            greatest(extract(epoch FROM clock_timestamp() - greatest(
                job.requested_at, max(chunk.leased_at), job.not_before,
                max(chunk.finished_at) + coalesce(job.pause_milliseconds, 0) * interval '1 millisecond',

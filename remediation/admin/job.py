@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -17,6 +18,7 @@ from remediation.admin.badge import JOB_TONES, badge, link_to
 from remediation.admin.job_controls import controls, press_cancel, press_pause, press_resume, press_tune
 from remediation.admin.plan_summary import sums
 from remediation.admin.progress import jobs_at_work, percent_of
+from remediation.admin.workers import workers_urls
 from remediation.models import Job, JobChunk, Outcome
 from remediation.progress import JobProgress, applied_by, progress_of_jobs
 from transactions.templatetags.money import count
@@ -25,39 +27,52 @@ MOST_TROUBLED_CHUNKS = 20
 MOST_IN_HAND = 50
 
 
+class UnderWay(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("open", _("under way")), ("ended", _("ended"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "open":
+            return queryset.exclude(status__in=Job.ENDED)
+        return queryset.filter(status__in=Job.ENDED) if self.value() == "ended" else queryset
+
+
 @admin.register(Job)
 class JobAdmin(ActingAdmin):
     list_display = ("name", "status_badge", "case_page", "progress", "rows_done", "asked_by", "requested")
     list_select_related = ("case", "requested_by")
-    list_filter = ("status", "kind")
+    list_filter = (UnderWay, "status", "kind")
     lookups: ClassVar = frozenset({"status__exact", "kind__exact", "case", "case__id__exact"})
 
-    @admin.display(description="job")
+    @admin.display(description=_("job"))
     def name(self, job: Job) -> str:
         return str(job)
 
-    @admin.display(description="case")
+    @admin.display(description=_("case"))
     def case_page(self, job: Job) -> str:
         return link_to(job.case)
 
-    @admin.display(description="status")
+    @admin.display(description=_("status"))
     def status_badge(self, job: Job) -> str:
         return badge(JOB_TONES[Job.Status(job.status)], job.get_status_display())
 
-    @admin.display(description="asked for by")
+    @admin.display(description=_("asked for by"))
     def asked_by(self, job: Job) -> str:
         return str(job.requested_by)
 
-    @admin.display(description="progress")
+    @admin.display(description=_("progress"))
     def progress(self, job: Job) -> str:
         return f"{percent_of(job.__dict__['progress'], job)} %"
 
-    @admin.display(description="rows")
+    @admin.display(description=_("rows"))
     def rows_done(self, job: Job) -> str:
         found: JobProgress = job.__dict__["progress"]
         return count(found.rows)
 
-    @admin.display(description="at")
+    @admin.display(description=_("at"))
     def requested(self, job: Job) -> str:
         return moment(job.requested_at)
 
@@ -89,6 +104,7 @@ class JobAdmin(ActingAdmin):
                 wrap(require_safe(self.confirm_cancel_view)),
                 name="remediation_job_confirm_cancel",
             ),
+            *workers_urls(self.admin_site, self.opts),
             path("<int:pk>/draw-sample/", wrap(draw_view(self)), name="remediation_job_draw_sample"),
         ]
 
