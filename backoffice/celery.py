@@ -11,7 +11,7 @@ from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from backoffice.parent_death import die_with_parent
-from remediation.isolation import limit_memory
+from transactions.isolation import limit_memory
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 

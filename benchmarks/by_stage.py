@@ -36,10 +36,10 @@ from remediation import scan  # noqa: E402
 from remediation.apply import start_apply  # noqa: E402
 from remediation.approval import approve  # noqa: E402
 from remediation.case import open_case  # noqa: E402
-from remediation.isolation import InProcess  # noqa: E402
 from remediation.models import Job, Plan  # noqa: E402
 from remediation.preview import request_preview  # noqa: E402
 from remediation.runner import work  # noqa: E402
+from transactions.isolation import InProcess  # noqa: E402
 
 CHART = Path(__file__).parent.parent / "docs" / "img" / "cost-by-stage.svg"
 STAGES = {

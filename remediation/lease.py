@@ -25,7 +25,7 @@ MOST_ATTEMPTS = 6
 """Attempts at a chunk that failed, or that cost their worker, before the job is given up."""
 _STAGE_LOOKED_AT_SECONDS = 0.01
 CRASHES = 3
-"""Lost workers after which a chunk is thought to be to blame: it is split, or its calculator locked away (`remediation.isolation`)."""
+"""Lost workers after which a chunk is thought to be to blame: it is split, or its calculator locked away (`transactions.isolation`)."""
 
 
 class DatabaseClock(Func):

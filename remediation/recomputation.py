@@ -13,12 +13,12 @@ import orjson
 from django.db import connection
 
 from audit.errors import Refused
-from remediation.isolation import LockedAway
 from remediation.models import AuditSampleItem, Plan, PlanChunk
 from remediation.scan import target_calculator
 from transactions.calculators import CalculationFailure, CalculatorUnavailable
 from transactions.calculators.protocol import Result
 from transactions.canonical import amounts_json
+from transactions.isolation import LockedAway
 from transactions.models import Calculation, Supersession, Transaction
 
 

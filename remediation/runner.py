@@ -15,7 +15,6 @@ from audit.trail import record
 from remediation.conclusion import conclude_job
 from remediation.events import CHUNK_SCANNED, ChunkScanned
 from remediation.failpoints import reach
-from remediation.isolation import InProcess, LockedAway
 from remediation.lease import (
     CRASHES,
     MOST_ATTEMPTS,
@@ -35,6 +34,7 @@ from remediation.revert import store_members
 from remediation.scan import Asking, scan, store
 from remediation.stages import advance_stage
 from remediation.verification import check_chunk
+from transactions.isolation import InProcess, LockedAway
 
 logger = structlog.get_logger(__name__)
 

@@ -79,7 +79,7 @@ def target_calculator(plan: Plan) -> RegisteredCalculator:
 
 
 class Asking(Protocol):
-    """How a calculator is asked: in this process, or locked away (`remediation.isolation`)."""
+    """How a calculator is asked: in this process, or locked away (`transactions.isolation`)."""
 
     def first(self, calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
         """Its checked answers, one a row."""

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from transactions.calculators import register
-from transactions.calculators.protocol import Amounts, Inputs
+from transactions.calculators.protocol import Amounts, Inputs, Step
 from transactions.money import parse_amount
 
 _asked = count()
@@ -87,3 +87,37 @@ def dies(inputs: Inputs, scale: int) -> Amounts:
     if amounts["net"] == 1001:
         os.kill(os.getpid(), signal.SIGSEGV)
     return amounts
+
+
+class _Explaining:
+    """Two percent, told line by line, each class in its own way."""
+
+    def calculate(self, inputs: Inputs, scale: int) -> Amounts:
+        return _amounts(inputs, scale, 2)
+
+
+@register("fee", "explaining")
+class Explaining(_Explaining):
+    def explain(self, inputs: Inputs, scale: int) -> list[Step]:
+        amounts = _amounts(inputs, scale, 2)
+        return [Step("Net", amounts["net"]), Step("Fee", amounts["fee"], "2 % of the net amount")]
+
+
+@register("fee", "explaining-fractions")
+class ExplainingFractions(_Explaining):
+    def explain(self, inputs: Inputs, scale: int) -> list[Any]:
+        return [("Net", 0.5)]
+
+
+@register("fee", "explaining-for-ever")
+class ExplainingForEver(_Explaining):
+    def explain(self, inputs: Inputs, scale: int) -> list[Step]:
+        while True:
+            pass
+
+
+@register("fee", "explaining-at-length")
+class ExplainingAtLength(_Explaining):
+    def explain(self, inputs: Inputs, scale: int) -> list[Step]:
+        amounts = _amounts(inputs, scale, 2)
+        return [Step("Unit", 1)] * amounts["total"]

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from remediation.isolation import InProcess, LockedAway
 from remediation.lease import CRASHES
 from remediation.models import JobChunk, Outcome, Plan
 from remediation.preview import request_preview
@@ -21,6 +20,7 @@ from tests.remediation.incident import fee, report, totals
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, CalculatorUnavailable, RegisteredCalculator
 from transactions.calculators.remote import RemoteCalculator
+from transactions.isolation import InProcess, LockedAway
 
 
 @pytest.mark.usefixtures("committed_db")
@@ -53,7 +53,7 @@ def test_after_three_lost_workers_the_row_to_blame_fails_and_the_others_are_prop
 
 
 def test_a_process_that_computes_longer_than_it_may_is_ended_and_says_where_it_was() -> None:
-    hanging = "from remediation.isolation import ended_after\nwith ended_after(0.3):\n    while True:\n        pass\n"
+    hanging = "from transactions.isolation import ended_after\nwith ended_after(0.3):\n    while True:\n        pass\n"
     done = subprocess.run([sys.executable, "-c", hanging], capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert 'File "<string>", line' in done.stderr
@@ -84,7 +84,7 @@ def test_a_calculator_that_hangs_outlives_the_killed_worker_that_locked_it_away_
     locking = (
         "import os, sys, django; django.setup()\n"
         "from django.conf import settings; settings.AMENDS_ROW_SECONDS = 1.0\n"
-        "from remediation.isolation import LockedAway; from transactions.calculating import calculator_for\n"
+        "from transactions.isolation import LockedAway; from transactions.calculating import calculator_for\n"
         "os.fork_and_tell = os.fork\n"
         "def fork():\n"
         "    child = os.fork_and_tell()\n"

@@ -1,9 +1,9 @@
 """Asking a calculator that hangs, or eats memory, without losing the worker to it.
 
 Usually a calculator runs in the worker's own process, with a watchdog over every slice of rows and a limit on the process's memory: what
-exceeds either costs the process, and its chunk goes to another worker. After `remediation.lease.CRASHES` of those the chunk's calculator is
-locked away: it runs in a child process that tells each row's answer as it goes, so that the row that it hangs at is known, fails, and the
-rest goes on in a new child.
+exceeds either costs the process, and its chunk goes to another worker. After several of those the chunk's calculator is locked away: it
+runs in a child process that tells each row's answer as it goes, so that the row that it hangs at is known, fails, and the rest goes on in
+a new child. Pages lock it away always.
 """
 
 import faulthandler
@@ -17,6 +17,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from math import inf
+from typing import Any
 
 from django.conf import settings
 
@@ -97,13 +100,10 @@ class LockedAway:
         """The calculator's checked answers; a row that costs its child is a `CalculationFailure` that says how."""
         if _is_elsewhere(calculator):
             return [self._ask_elsewhere(calculator, row) for row in batch]
-        answers: list[Result] = []
-        while len(answers) < len(batch):
-            told, failure = self._ask_child(calculator, batch[len(answers) :])
-            answers += told
-            if failure is not None:
-                answers.append(failure)
-        return answers
+        try:
+            return ask_in_children(partial(_run_row, calculator), batch, renew=self._renew)
+        except CalculatorUnavailable:
+            raise CalculatorUnavailable(f"{calculator} cannot answer just now.") from None
 
     def again(self, calculator: RegisteredCalculator, batch: Batch, before: Sequence[Result]) -> list[bool]:
         """Whether it answers each row as it did `before`, asked in reverse."""
@@ -116,39 +116,71 @@ class LockedAway:
         (answer,) = run(calculator.without_batches(), [row])
         return answer
 
-    def _ask_child(
-        self, calculator: RegisteredCalculator, batch: Batch
-    ) -> tuple[list[Result], CalculationFailure | None]:
-        """The answers that one child told, and what the row after them did to it, if it did not get to the end."""
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            _answer_and_exit(calculator, batch, writing)
-        os.close(writing)
-        answers: list[Result] = []
-        try:
-            while len(answers) < len(batch):
-                answer = _receive(reading, time.monotonic() + settings.AMENDS_ROW_SECONDS, self._renew)
-                if answer is None:
-                    break
-                answers.append(answer)
-        except TimeoutError:
-            return answers, CalculationFailure(
-                f"The calculator did not answer within {settings.AMENDS_ROW_SECONDS:g} s."
-            )
-        finally:
-            os.close(reading)
-            os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _UNAVAILABLE:
-            raise CalculatorUnavailable(f"{calculator} cannot answer just now.")
-        if len(answers) == len(batch):
-            return answers, None
-        return answers, CalculationFailure(_how_it_died(status))
+
+def _run_row(calculator: RegisteredCalculator, inputs: Inputs, scale: int) -> Result:
+    (answer,) = run(calculator.without_batches(), [(inputs, scale)])
+    return answer
 
 
-def _answer_and_exit(calculator: RegisteredCalculator, batch: Batch, writing: int) -> None:
+def ask_in_children(
+    ask: Callable[[Inputs, int], Any],
+    batch: Batch,
+    *,
+    renew: Callable[[], None],
+    seconds_in_all: float = inf,
+) -> list[Any]:
+    """What `ask(inputs, scale)` answers for each row of `batch`, asked in child processes and pickled back, in its order.
+
+    A row that costs its child, or that takes longer than the setting AMENDS_ROW_SECONDS, is a `CalculationFailure` that says how; so is
+    every row that nothing is known of after `seconds_in_all`. `renew` is called at least every second. Raises `CalculatorUnavailable`
+    where `ask` did.
+    """
+    until = time.monotonic() + seconds_in_all
+    answers: list[Any] = []
+    while len(answers) < len(batch):
+        if time.monotonic() >= until:
+            late = CalculationFailure(f"The calculator was not asked: {seconds_in_all:g} s were over.")
+            return answers + [late] * (len(batch) - len(answers))
+        told, failure = _ask_child(ask, batch[len(answers) :], renew, until)
+        answers += told
+        if failure is not None:
+            answers.append(failure)
+    return answers
+
+
+def _ask_child(
+    ask: Callable[[Inputs, int], Any], batch: Batch, renew: Callable[[], None], until: float
+) -> tuple[list[Any], CalculationFailure | None]:
+    """The answers that one child told, and what the row after them did to it, if it did not get to the end."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _answer_and_exit(ask, batch, writing)
+    os.close(writing)
+    answers: list[Any] = []
+    try:
+        while len(answers) < len(batch):
+            asked_at = time.monotonic()
+            answer = _receive(reading, min(asked_at + settings.AMENDS_ROW_SECONDS, until), renew)
+            if answer is None:
+                break
+            answers.append(answer)
+    except TimeoutError:
+        seconds = min(settings.AMENDS_ROW_SECONDS, max(until - asked_at, 0))
+        return answers, CalculationFailure(f"The calculator did not answer within {round(seconds, 1):g} s.")
+    finally:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _UNAVAILABLE:
+        raise CalculatorUnavailable("The calculator cannot answer just now.")
+    if len(answers) == len(batch):
+        return answers, None
+    return answers, CalculationFailure(_how_it_died(status))
+
+
+def _answer_and_exit(ask: Callable[[Inputs, int], Any], batch: Batch, writing: int) -> None:
     """The child's whole life. It leaves by `os._exit`: nothing of the parent's is closed, flushed or committed by it."""
     try:
         limit_memory(settings.AMENDS_WORKER_MEMORY_MEGABYTES)
@@ -157,7 +189,7 @@ def _answer_and_exit(calculator: RegisteredCalculator, batch: Batch, writing: in
             # The parent is earlier. A parent that was killed is not: nobody else would end a calculator that hangs.
             signal.setitimer(signal.ITIMER_REAL, 2 * settings.AMENDS_ROW_SECONDS + 1)
             try:
-                (answer,) = run(calculator.without_batches(), [(inputs, scale)])
+                answer = ask(inputs, scale)
             except MemoryError:
                 answer = CalculationFailure(
                     f"The calculator needs more than {settings.AMENDS_WORKER_MEMORY_MEGABYTES} MB of memory."
@@ -170,7 +202,7 @@ def _answer_and_exit(calculator: RegisteredCalculator, batch: Batch, writing: in
         os._exit(0)
 
 
-def _receive(reading: int, deadline: float, renew: Callable[[], None]) -> Result | None:
+def _receive(reading: int, deadline: float, renew: Callable[[], None]) -> Any:
     """The next answer; None where the child has ended. Raises `TimeoutError` at the deadline (monotonic seconds)."""
     head = _read(reading, _SIZE.size, deadline, renew)
     if head is None:
