@@ -43,6 +43,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "transactions.PersonalData": FULL,  # erasable
     "remediation.Case": INSERT_ONLY_LOCKABLE,
     "remediation.CaseRevision": INSERT_ONLY,
+    "remediation.CaseComment": INSERT_ONLY,
     "remediation.Plan": NO_DELETE,
     "remediation.PlanChunk": NO_DELETE,
     "remediation.PlanChunkLeaves": INSERT_ONLY,

@@ -7,18 +7,20 @@ _OWN_APPS = ("audit", "transactions", "remediation")
 
 # Codenames beside viewing, which every role may: Amends hides nothing from its own people.
 ROLES: dict[str, tuple[str, ...]] = {
-    "support": ("reveal_personal_data",),
+    "support": ("comment_on_case", "reveal_personal_data"),
     "engineer": (
         "open_case",
+        "comment_on_case",
         "preview_plan",
         "apply_plan",
         "verify_case",
         "control_job",
         "import_transactions",
     ),
-    "approver": ("approve_plan", "control_job"),
+    "approver": ("approve_plan", "comment_on_case", "control_job"),
     "auditor": ("audit_sample", "export_trail", "oversee_trail", "reveal_personal_data"),
     "administrator": (
+        "comment_on_case",
         "export_trail",
         "oversee_trail",
         "view_user",

@@ -12,6 +12,7 @@ from django.utils import timezone
 from remediation.causes import merge_causes
 from remediation.control import LIMITS
 from remediation.digest import totals_of
+from remediation.exclusions import Exclusions, merge_left_out
 from remediation.models import Approval, Case, Job, JobChunk, Outcome, Plan
 from remediation.money import as_amounts
 from remediation.progress import JobProgress, applied_by, progress_of, progress_of_jobs
@@ -46,6 +47,9 @@ def plan_answer(plan: Plan) -> dict[str, Any]:
         "proposed": totals.proposed,
         "failed": totals.failed,
         "moved_since": totals.moved_since,
+        "left_out": totals.left_out,
+        "left_out_delta": as_amounts({key: sums["delta"] for key, sums in totals.left_out_money.items()}),
+        "leaves_out": _left_out(plan, [chunk.left_out_sums for chunk in chunks]),
         "delta": as_amounts(totals.delta),
         "before": as_amounts({key: sums["before"] for key, sums in totals.money.items()}),
         "after": as_amounts({key: sums["after"] for key, sums in totals.money.items()}),
@@ -56,6 +60,28 @@ def plan_answer(plan: Plan) -> dict[str, Any]:
         "causes": _causes(plan, merge_causes([chunk.causes for chunk in chunks if chunk.causes])),
         "failures": _reasons(plan.jobs.filter(kind=Job.Kind.PREVIEW), Outcome.Kind.FAILED),
     }
+
+
+def _left_out(plan: Plan, sums: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By everything that the plan's case leaves out, how many rows that were, and what their totals would have changed by."""
+    exclusions = Exclusions.from_json(plan.revision.exclusions)
+    merged = merge_left_out(sums)
+    named = (
+        ("cause", "causes", exclusions.causes),
+        ("store", "stores", exclusions.stores),
+        ("larger_than", "larger_than", tuple(exclusions.larger_than)),
+    )
+    return [
+        {
+            "by": by,
+            "name": name,
+            "limit": exclusions.larger_than.get(name) if by == "larger_than" else None,
+            "rows": merged[kind].get(name, {}).get("count", 0),
+            "delta": as_amounts(merged[kind].get(name, {}).get("delta", {})),
+        }
+        for by, kind, names in named
+        for name in names
+    ]
 
 
 def apply_answer(job: Job) -> dict[str, Any]:
@@ -118,6 +144,7 @@ def verify_answer(job: Job) -> dict[str, Any]:
         "job": job.pk,
         "status": job.status,
         "differing": result.get("differing"),
+        "excluded": result.get("excluded", 0),
         "reconciled": result.get("reconciled"),
         "problems": result.get("problems", []),
         "classes": {name: _counted(part) for name, part in result.get("classes", {}).items()},
@@ -144,6 +171,8 @@ def case_answer(case: Case) -> dict[str, Any]:
         "ticket": case.ticket,
         "stage": derive_stage(plans, jobs),
         "selection": revision.criteria,
+        "leaves_out": revision.exclusions,
+        "leaves_out_in_words": str(Exclusions.from_json(revision.exclusions)),
         "selection_in_words": str(Selection.from_criteria(revision.criteria)),
         "target": revision.target_version,
         "opened_by": case.opened_by.get_username(),
@@ -179,6 +208,7 @@ def _plan_line(plan: Plan) -> dict[str, Any]:
         **{
             name: manifest.get(name) for name in ("scanned", "unchanged", "proposed", "failed", "moved_since")
         },
+        "left_out": manifest.get("left_out", 0),
         "delta": as_amounts({key: sums["delta"] for key, sums in manifest.get("money", {}).items()}),
         "digest": _hex(plan.digest),
         "required_approvals": plan.required_approvals,

@@ -22,6 +22,12 @@ class CaseEdited(EventData, frozen=True):
     exclusions: dict[str, Any]
 
 
+class CaseCommented(EventData, frozen=True):
+    """The comment's number; what it says is the entry's reason."""
+
+    comment: int
+
+
 class PreviewRequested(EventData, frozen=True):
     case: int
     kind: str
@@ -199,6 +205,7 @@ class CaseExported(EventData, frozen=True):
 
 CASE_OPENED = register_event("case.opened", "opened", CaseOpened)
 CASE_EDITED = register_event("case.edited", "edited", CaseEdited)
+CASE_COMMENTED = register_event("case.commented", "commented on", CaseCommented)
 PREVIEW_REQUESTED = register_event(
     "plan.preview_requested", "{actor} asked for {subject} to be previewed", PreviewRequested
 )

@@ -10,26 +10,29 @@ from remediation.lifecycle import OPEN_PLAN
 from remediation.models import Case, Plan
 from remediation.preview import request_preview
 
+_NOTHING = Exclusions()
 
-def leave_out(case: Case, exclusions: Exclusions, *, reason: str, acting_user: User) -> Plan:
-    """The plan that corrects `case` without `exclusions`, besides what it leaves out already; asked twice, the same plan.
 
-    An open plan gives way, and its approvals with it. Raises what `edit_case` and `request_preview` raise; then nothing has changed.
+def leave_out(
+    case: Case, exclusions: Exclusions, *, reason: str, acting_user: User, again_in: Exclusions = _NOTHING
+) -> Plan:
+    """The plan that corrects `case` without `exclusions`, besides what it leaves out already, and with `again_in`.
+
+    Asked twice it is the same plan. An open plan gives way, and its approvals with it.
+    Raises what `edit_case` and `request_preview` raise; then nothing has changed.
     """
-    return _preview_edited(case, exclusions, Exclusions(), reason, acting_user)
-
-
-def take_in(case: Case, exclusions: Exclusions, *, reason: str, acting_user: User) -> Plan:
-    """The plan that corrects what `case` left out by `exclusions` too; the opposite of `leave_out`, and like it otherwise."""
-    return _preview_edited(case, Exclusions(), exclusions, reason, acting_user)
-
-
-def _preview_edited(case: Case, out: Exclusions, back: Exclusions, reason: str, acting_user: User) -> Plan:
     demand(acting_user, "remediation.open_case")
     demand(acting_user, "remediation.preview_plan")
     with transaction.atomic():
-        revision = edit_case(case, leave_out=out, take_in=back, reason=reason, acting_user=acting_user)
+        revision = edit_case(
+            case, leave_out=exclusions, take_in=again_in, reason=reason, acting_user=acting_user
+        )
         standing = Plan.objects.filter(
             revision=revision, kind=Plan.Kind.APPLY, retries=None, status__in=OPEN_PLAN
         ).first()
         return standing or request_preview(case, acting_user=acting_user, again=True)
+
+
+def take_in(case: Case, exclusions: Exclusions, *, reason: str, acting_user: User) -> Plan:
+    """The plan that corrects what `case` left out by `exclusions` too; the opposite of `leave_out`, and like it otherwise."""
+    return leave_out(case, _NOTHING, again_in=exclusions, reason=reason, acting_user=acting_user)

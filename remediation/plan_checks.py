@@ -77,6 +77,16 @@ _REVISIONS_CHANGED = """
         AND entry.data ->> 'target_version' = revision.target_version AND entry.data -> 'exclusions' = revision.exclusions, false)
     ORDER BY revision.case_id, revision.number LIMIT %(most)s
 """
+_COMMENTS_CHANGED = """
+    SELECT coalesce(entry.subject_id, said.case_id), entry.id, coalesce(said.id::text, entry.data ->> 'comment')
+    FROM remediation_casecomment said
+    FULL JOIN (
+        SELECT id, subject_id, actor_id, reason, data FROM audit_auditentry
+        WHERE event = 'case.commented' AND subject_type = 'remediation.case'
+    ) AS entry ON entry.subject_id = said.case_id AND entry.data ->> 'comment' = said.id::text
+    WHERE NOT coalesce(entry.reason = said.text AND entry.actor_id = said.written_by_id, false)
+    ORDER BY 1, 3 LIMIT %(most)s
+"""
 _REVISIONS_GONE = """
     SELECT entry.id, entry.subject_id, entry.data ->> 'revision'
     FROM audit_auditentry entry
@@ -157,6 +167,14 @@ def _look_at_revisions(connection: Connection) -> Iterator[Finding]:
             "no entry of the trail tells of it."
             if entry is None
             else f"its editor, criteria, target or what it leaves out are not those of entry {entry} of the trail.",
+        )
+    for case, entry, comment in connection.execute(_COMMENTS_CHANGED, {"most": MOST_NAMED}).fetchall():
+        yield tampered(
+            PLANS,
+            f"Case {case}, comment {comment}",
+            "no entry of the trail tells of it."
+            if entry is None
+            else f"is not what entry {entry} of the trail says.",
         )
     for entry, case, number in connection.execute(_REVISIONS_GONE, {"most": MOST_NAMED}).fetchall():
         yield tampered(

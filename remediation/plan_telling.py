@@ -5,6 +5,7 @@ from typing import Any
 from remediation.command_line import JobCommand, money_in_words, rows_in_words, time_in_words
 
 MOST_CAUSES = 12
+_BY = {"cause": "cause", "store": "store", "larger_than": "larger changes"}
 
 
 class PlanCommand(JobCommand):
@@ -29,11 +30,20 @@ class PlanCommand(JobCommand):
                 ("unchanged", "are right as they are"),
                 ("failed", "cannot be corrected"),
                 ("moved_since", "stand elsewhere now and are left alone"),
+                ("left_out", "are left out"),
             )
             if answer[name]
         ]
         self.stdout.write(f"Of {answer['scanned']:,} looked at" + "".join(f", {each}" for each in left) + ".")
         self._tell_causes(answer["causes"])
+        self.tell_table(
+            "What is left out",
+            ("By", "Name", ">Transactions", ">They would have changed by"),
+            (
+                (_BY[each["by"]], each["name"], each["rows"], money_in_words(each["delta"], signed=True))
+                for each in answer["leaves_out"]
+            ),
+        )
         self.tell_table(
             "What cannot be corrected",
             ("Reason", ">Transactions", "For example"),

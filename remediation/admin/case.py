@@ -8,15 +8,19 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import FileResponse, HttpRequest
+from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action, ChangedMeanwhile
 from remediation.admin.badge import PLAN_TONES, badge
+from remediation.admin.beside import choose_view
 from remediation.admin.case_timeline import timeline_of
 from remediation.admin.left_out import left_out_rows, press_leave_out, press_take_in
 from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
 from remediation.admin.stage import Outlook, outlooks_of
+from remediation.comment import comment_on
 from remediation.evidence.pack import write_evidence
 from remediation.lifecycle import APPLIED_PLAN, OPEN_PLAN
 from remediation.models import Case, CaseRevision, Job, Plan
@@ -90,12 +94,17 @@ class CaseAdmin(ActingAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("opened_by")
 
+    def own_urls(self) -> list[URLPattern]:
+        beside = self.admin_site.admin_view(choose_view(self))
+        return [*super().own_urls(), path("<int:pk>/beside/", beside, name="remediation_case_beside")]
+
     def buttons(self) -> dict[str, Action]:
         return {
             "preview": press_preview,
             "verify": press_verify,
             "revert": press_revert,
             "evidence": press_evidence,
+            "comment": press_comment,
             "leave_out": standing_as_shown(press_leave_out),
             "take_in": standing_as_shown(press_take_in),
         }
@@ -134,6 +143,12 @@ class CaseAdmin(ActingAdmin):
             "life": timeline_of(subject, plans),
             "may_preview": request.user.has_perm("remediation.preview_plan"),
             "may_take_evidence": request.user.has_perm("audit.export_trail"),
+            "any_left_out": any((plan.manifest or {}).get("left_out") for plan in plans),
+            "plans_to_compare": comparable(plans),
+            "currencies": _currencies(plans),
+            "arrived_since": _arrived_since(verification),
+            "comments": list(subject.comments.select_related("written_by")),
+            "may_comment": request.user.has_perm("remediation.comment_on_case"),
             "may_take_in": request.user.has_perms(("remediation.open_case", "remediation.preview_plan")),
             "may_verify": request.user.has_perm("remediation.verify_case"),
         }
@@ -226,6 +241,49 @@ def standing_as_shown(press: Action) -> Action:
         return press(request, case, acting_user)
 
     return pressed
+
+
+def comparable(plans: list[Plan]) -> list[Plan]:
+    """Plans that can be looked at side by side, the newest first; [] where there are no two."""
+    sealed = [plan for plan in plans if plan.manifest is not None]
+    return sealed if len(sealed) > 1 else []
+
+
+@dataclass(frozen=True)
+class Currency:
+    """A currency and scale that a plan of the case met: its key ("USD:2") and its name."""
+
+    key: str
+    name: str
+
+
+def _currencies(plans: list[Plan]) -> list[Currency]:
+    keys = {
+        key
+        for plan in plans
+        for name in ("money", "left_out_money")
+        for key in (plan.manifest or {}).get(name, {})
+    }
+    codes = [key.partition(":")[0] for key in keys]
+    return [
+        Currency(key, f"{code}, {scale}" if codes.count(code) > 1 else code)
+        for key in sorted(keys)
+        for code, _colon, scale in [key.partition(":")]
+    ]
+
+
+def _arrived_since(verification: Job | None) -> ClassRow | None:
+    """What the last verification found to have arrived since the last plan; None where nothing did, or something was applied since."""
+    if _applied_since(verification):
+        return None
+    return next((row for row in _classes(verification) if row.name == "arrived since" and row.rows), None)
+
+
+def press_comment(request: HttpRequest, case: Case, acting_user: User) -> Case:
+    """Say what the form says."""
+    comment_on(case, request.POST.get("text", ""), acting_user=acting_user)
+    messages.success(request, _("Your comment stands."))
+    return case
 
 
 def press_preview(request: HttpRequest, case: Case, acting_user: User) -> Plan:

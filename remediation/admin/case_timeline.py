@@ -145,6 +145,7 @@ _REASONED = frozenset(
     {
         "case.opened",
         "case.edited",
+        "case.commented",
         "job.pausing",
         "job.resumed",
         "job.cancelling",

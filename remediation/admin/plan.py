@@ -13,6 +13,7 @@ from audit.permission import demand
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action
 from remediation.admin.badge import PLAN_TONES, badge, link_to
+from remediation.admin.beside import beside_rows_view, beside_view
 from remediation.admin.left_out import left_out_rows
 from remediation.admin.plan_rows import plan_rows_view
 from remediation.admin.plan_summary import (
@@ -83,7 +84,14 @@ class PlanAdmin(ActingAdmin):
 
     def own_urls(self) -> list[URLPattern]:
         rows = self.admin_site.admin_view(plan_rows_view(self))
-        return [*super().own_urls(), path("<int:pk>/rows/", rows, name="remediation_plan_rows")]
+        beside = self.admin_site.admin_view(beside_view(self))
+        differing = self.admin_site.admin_view(beside_rows_view(self))
+        return [
+            *super().own_urls(),
+            path("<int:pk>/rows/", rows, name="remediation_plan_rows"),
+            path("<int:pk>/beside/<int:other>/", beside, name="remediation_plan_beside"),
+            path("<int:pk>/beside/<int:other>/rows/", differing, name="remediation_plan_beside_rows"),
+        ]
 
     def buttons(self) -> dict[str, Action]:
         return {"approve": press_approve, "reject": press_reject, "apply": press_apply, "retry": press_retry}

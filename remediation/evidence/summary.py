@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from remediation.exclusions import Exclusions
 from remediation.models import Approval, Case, Job, Plan
 from remediation.money import as_amounts
 from remediation.progress import Applied, applied_by
@@ -22,10 +23,15 @@ class PlanTold:
         """By how much totals were changed, by currency and scale."""
         return [] if self.done is None else as_amounts(self.done.money)
 
+    @property
+    def left_out(self) -> str:
+        """What the plan's case leaves out, in words."""
+        return str(Exclusions.from_json(self.plan.revision.exclusions))
+
 
 def summary_of(case: Case) -> dict[str, Any]:
     """The summary's context: `plans`, oldest first, and `verification`, the last one."""
-    plans = case.plans.select_related("requested_by").order_by("pk")
+    plans = case.plans.select_related("requested_by", "revision").order_by("pk")
     verification = case.jobs.filter(kind=Job.Kind.VERIFY, status=Job.Status.FINISHED).first()
     return {"plans": [_told(plan) for plan in plans], "verification": verification}
 

@@ -7,7 +7,7 @@ from remediation.models.audit_sample import (
     AuditSampleItem,
     AuditSampleVerdict,
 )
-from remediation.models.case import Case, CaseRevision
+from remediation.models.case import Case, CaseComment, CaseRevision
 from remediation.models.job import Job, JobChunk
 from remediation.models.outcome import Outcome
 from remediation.models.plan import Plan, PlanChunk, PlanChunkLeaves, PlanMember
@@ -19,6 +19,7 @@ __all__ = [
     "AuditSampleItem",
     "AuditSampleVerdict",
     "Case",
+    "CaseComment",
     "CaseRevision",
     "Job",
     "JobChunk",

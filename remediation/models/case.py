@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.contrib.postgres.functions import TransactionNow
 from django.db import models
+from django.db.models import Q
 
 
 class Case(models.Model):
@@ -26,6 +27,25 @@ class Case(models.Model):
 
     def __str__(self) -> str:
         return f"Case {self.pk}: {self.incident}"
+
+
+class CaseComment(models.Model):
+    """What somebody said about a case. Insert-only: what was said stays said."""
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="comments")
+    text = models.TextField()
+    written_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    written_at = models.DateTimeField(db_default=TransactionNow())
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        permissions: ClassVar = [("comment_on_case", "Can comment on cases")]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(text=""), name="casecomment_says_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"comment {self.pk} on case {self.case_id}"
 
 
 class CaseRevision(models.Model):

@@ -332,3 +332,24 @@ def test_scripts_get_one_json_object_on_stdout_progress_on_stderr_and_exit_codes
     wrong = run_as_scripts_do("apply", "--as", "ada", "--json")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "PLAN" in wrong.stderr
+
+
+def test_a_cause_is_left_out_and_taken_in_again_by_command() -> None:
+    report(4)
+    report(3, fee_percent=3, first=10)
+    first = asked(*PREVIEW, "--as", "ada", "--work")
+    assert (first["proposed"], first["left_out"], first["leaves_out"]) == (7, 0, [])
+    down = "fee down, total down"
+    plan = asked(
+        *PREVIEW, "--leave-out-cause", down, "--leave-out-larger-than", "USD=5.00", "--as", "ada", "--work"
+    )
+    assert (plan["case"], plan["proposed"], plan["left_out"]) == (first["case"], 4, 3)
+    assert plan["left_out_delta"] == [{"currency": "USD", "scale": 2, "amount": "-0.30"}]
+    assert plan["leaves_out"] == [
+        {"by": "cause", "name": down, "limit": None, "rows": 3, "delta": plan["left_out_delta"]},
+        {"by": "larger_than", "name": "USD:2", "limit": 500, "rows": 0, "delta": []},
+    ]
+    shown = asked("show", str(plan["case"]))
+    assert shown["leaves_out_in_words"] == f"the cause “{down}”, changes by more than 5.00 USD"
+    again = asked(*PREVIEW, "--take-in-cause", down, "--take-in-larger", "USD", "--as", "ada", "--work")
+    assert (again["proposed"], again["leaves_out"]) == (7, [])

@@ -1,5 +1,6 @@
 """The buttons to leave something out and to take it in again, and what pages say of it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ from django.test import Client
 
 from remediation.models import Plan
 from tests.conftest import UserFactory
-from tests.remediation.driving import previewed, work_until_ended
-from tests.remediation.incident import report
+from tests.remediation.driving import applied, approved, previewed, verified, work_until_ended
+from tests.remediation.incident import START, report
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -89,3 +90,21 @@ def test_who_may_not_edit_sees_no_button(client: Client, users: UserFactory, pla
         assert "lacks the permission" in said(
             press(client, plan, "leave_out", cause=DOWN, reason="So.", standing=plan.pk)
         )
+
+
+def test_what_arrived_since_is_told_with_a_follow_up_plan_on_offer(
+    client: Client, engineer: User, approver: User, plan: Plan
+) -> None:
+    applied(approved(plan, approver), engineer)
+    report(2, first=50, start=START + timedelta(hours=1))
+    verified(plan.case, engineer)
+    client.force_login(engineer)
+    page = client.get(f"/remediation/case/{plan.case_id}/").content.decode()
+    assert "2 transactions arrived after the last applied plan was previewed" in page
+    assert "Preview a follow-up plan" in page
+    press(client, plan, "preview", standing="")
+    follow_up = Plan.objects.latest("pk")
+    work_until_ended(follow_up.jobs.get())
+    follow_up.refresh_from_db()
+    assert follow_up.manifest is not None
+    assert follow_up.manifest["proposed"] == 2

@@ -4,6 +4,8 @@ from typing import Any
 from audit.errors import Refused
 from remediation.answers import plan_answer
 from remediation.case import open_case
+from remediation.exclusion_options import add_exclusion_options, exclusions_from
+from remediation.leave_out import leave_out
 from remediation.models import Job, Plan
 from remediation.plan_telling import PlanCommand
 from remediation.preview import request_preview
@@ -33,6 +35,7 @@ class Command(PlanCommand):
             action="store_true",
             help="Make a new plan even where one is open; the open one can then not be applied.",
         )
+        add_exclusion_options(parser)
         self.add_work_option(parser)
 
     def answer(self, **options: Any) -> dict[str, Any]:
@@ -45,7 +48,12 @@ class Command(PlanCommand):
             incident=options["incident"],
             ticket=options["ticket"],
         )
-        plan = request_preview(case, acting_user=user, again=options["again"])
+        out, back = exclusions_from(options)
+        plan = (
+            leave_out(case, out, again_in=back, reason=options["reason"], acting_user=user)
+            if out or back
+            else request_preview(case, acting_user=user, again=options["again"])
+        )
         self.followed(plan.jobs.get(kind=Job.Kind.PREVIEW), work_here=options["work"])
         plan.refresh_from_db()
         if plan.status == Plan.Status.FAILED:

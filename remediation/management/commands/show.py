@@ -22,6 +22,8 @@ class Command(JobCommand):
             f"Reason: {answer['reason']}" + (f" ({answer['ticket']})" if answer["ticket"] else "")
         )
         self.stdout.write(f"Selection: {answer['selection_in_words']}, to be as of {answer['target']}")
+        if answer["leaves_out"]:
+            self.stdout.write(f"Left out: {answer['leaves_out_in_words']}")
         self.stdout.write(f"Opened by {answer['opened_by']} at {time_in_words(answer['opened_at'])}")
         self.tell_table(
             "Plans",

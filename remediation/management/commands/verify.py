@@ -28,6 +28,7 @@ class Command(JobCommand):
                 if left
                 else "nothing differs from the target."
             )
+            + (f" {rows_in_words(answer['excluded'])} are left out." if answer["excluded"] else "")
         )
         self.tell_table(
             "In scope now",
