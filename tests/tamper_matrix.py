@@ -16,6 +16,7 @@ if not apps.ready:
     django.setup()
 
 from tests.audit.test_verification import TAMPERED as ROWS
+from tests.audit.test_verification_of_edits import TAMPERED as EDITS
 from tests.audit.test_verification_of_seals import FOUND as SEALS
 from tests.evidence.test_pack import TAMPERED as PACKS
 
@@ -49,7 +50,7 @@ imports are at work.
 
 def page() -> str:
     """The page's text."""
-    database = [(what, named) for what, (_, named) in (SEALS | ROWS).items()]
+    database = [(what, named) for what, (_, named) in (SEALS | ROWS | EDITS).items()]
     packs = [(what, place) for what, (_, place) in PACKS.items()]
     return _HEAD + _lines(database) + _PACKS + _lines(packs) + _OUTSIDE
 

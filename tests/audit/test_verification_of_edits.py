@@ -1,0 +1,81 @@
+"""A verification finds edits of cases and comments that were changed, put in or taken out behind the application's back."""
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+
+from audit.verification import verify_everything
+from remediation.comment import comment_on
+from remediation.exclusions import Exclusions
+from remediation.leave_out import leave_out
+from remediation.models import Plan
+from tests.remediation.driving import previewed, work_until_ended
+from tests.remediation.incident import report
+from tests.remediation.tampering import tamper
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+@pytest.fixture
+def edited(engineer: User) -> Plan:
+    """A plan of a case that leaves a cause out, with a comment."""
+    report(4)
+    report(3, fee_percent=3, first=10)
+    case = previewed(engineer).case
+    plan = leave_out(
+        case, Exclusions(causes=("fee down, total down",)), reason="Right.", acting_user=engineer
+    )
+    work_until_ended(plan.jobs.get())
+    comment_on(case, "Agreed with the shop.", acting_user=engineer)
+    return plan
+
+
+TAMPERED: dict[str, tuple[str, str]] = {
+    "what a case leaves out": (
+        """UPDATE remediation_caserevision SET exclusions = '{"stores": ["s-1"]}' WHERE number = 2""",
+        r"\[plans and approvals\] Case \d+, revision 2: its editor, criteria, target or what it leaves out",
+    ),
+    "the exclusions of a case as it was opened": (
+        """UPDATE remediation_caserevision SET exclusions = '{"stores": ["s-1"]}' WHERE number = 1""",
+        r"\[plans and approvals\] Case \d+: its reason, ticket, opener",
+    ),
+    "an edit nobody made": (
+        "INSERT INTO remediation_caserevision (case_id, number, criteria, exclusions, target_version, edited_by_id)"
+        " SELECT case_id, 3, criteria, exclusions, target_version, edited_by_id FROM remediation_caserevision WHERE number = 2",
+        r"\[plans and approvals\] Case \d+, revision 3: no entry of the trail tells of it",
+    ),
+    "an edit taken out": (
+        "UPDATE remediation_caserevision SET number = 5 WHERE number = 2",
+        r"\[plans and approvals\] Case \d+, revision 2: is gone; entry \d+ \(case.edited\)",
+    ),
+    "how many rows a plan left out": (
+        "UPDATE remediation_planchunk SET left_out = left_out - 1, scanned = scanned - 1 WHERE left_out > 0",
+        r"\[plans and approvals\] Plan \d+ \(apply\): itself, its case or its chunks are not what its manifest says",
+    ),
+    "the money of what a plan left out": (
+        "UPDATE remediation_planchunk SET left_out_sums = jsonb_set(left_out_sums, '{money,USD:2,delta}', '-1') WHERE left_out > 0",
+        r"\[plans and approvals\] Plan \d+ \(apply\): itself, its case or its chunks are not what its manifest says",
+    ),
+    "a comment": (
+        "UPDATE remediation_casecomment SET text = 'Refused by the shop.'",
+        r"\[plans and approvals\] Case \d+, comment \d+: is not what entry \d+ of the trail says",
+    ),
+    "a comment deleted": (
+        "DELETE FROM remediation_casecomment",
+        r"\[plans and approvals\] Case \d+, comment \d+: is not what entry \d+ of the trail says",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TAMPERED)
+def test_what_was_tampered_with_is_found_and_named(
+    kind: str, edited: Plan, owner_connection: "psycopg.Connection[Any]"
+) -> None:
+    statement, named = TAMPERED[kind]
+    assert [str(each) for each in verify_everything().findings] == []
+    tamper(owner_connection, statement)
+    found = [f"[{each.check}] {each}" for each in verify_everything().findings]
+    assert any(re.search(named, each) for each in found), "\n".join(found)
