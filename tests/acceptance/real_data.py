@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,27 @@ def amounts_now() -> dict[str, tuple[int, dict[str, int]]]:
             " JOIN transactions_calculation c ON c.id = current.calculation_id"
         )
         return {reference: (pk, _parsed(amounts)) for reference, pk, amounts in cursor.fetchall()}
+
+
+def times_now() -> dict[str, tuple[datetime, datetime]]:
+    """When every transaction occurred, and when what it stands on was calculated: reference → (occurred_at, calculated_at)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT t.reference, t.occurred_at, c.calculated_at FROM transactions_transaction t"
+            " JOIN transactions_currentcalculation current ON current.transaction_id = t.id"
+            " JOIN transactions_calculation c ON c.id = current.calculation_id"
+        )
+        return {reference: (occurred, calculated) for reference, occurred, calculated in cursor.fetchall()}
+
+
+def every_hash_is_right() -> bool:
+    """Whether each transaction's hash of its facts is what the database makes of them now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT bool_and(t.facts_hash = amends_facts_hash(t.source, t.reference, s.reference, t.currency, t.scale,"
+            " t.occurred_at, t.inputs)) FROM transactions_transaction t JOIN transactions_store s ON s.id = t.store_id"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def sum_now() -> int:

@@ -1,12 +1,14 @@
 """A web shop's invoices: a window of them corrected to another release's rounding, proved, and taken back to the penny."""
 
+from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 from tests.acceptance.invoices import FILES, invoices
-from tests.acceptance.real_data import MAPPINGS, amounts_now, delta, sum_now
+from tests.acceptance.real_data import MAPPINGS, amounts_now, delta, every_hash_is_right, records, sum_now
 from tests.commands import asked
+from transactions.models import PersonalData, Transaction
 
 START, END = "2011-01-15T00:00:00+00:00", "2011-07-01T00:00:00+01:00"
 WINDOW = ("--calculator", "retail-invoice", "--release", "1.0.0", "--from", START, "--to", END)
@@ -20,6 +22,7 @@ def test_a_window_of_invoices_is_corrected_verified_and_taken_back_amount_by_amo
         *("--mapping", str(MAPPINGS / "online_retail.toml"), "--as", "ada"),
     )
     assert (imported["imported"], imported["unchanged"], imported["rejected"]) == (len(expected), 0, 0)
+    _are_put_together_from_all_files(test_data)
     first = amounts_now()
     assert {number: amounts for number, (_, amounts) in first.items()} == {
         number: invoice.line_by_line for number, invoice in expected.items()
@@ -74,3 +77,28 @@ def test_a_window_of_invoices_is_corrected_verified_and_taken_back_amount_by_amo
     assert amounts_now() == first
     verified = asked("verify", str(plan["case"]), "--as", "ada", "--work")
     assert (verified["differing"], verified["reconciled"]) == (len(wrong), True), verified["problems"]
+
+
+def _are_put_together_from_all_files(test_data: Path) -> None:
+    """Every line is in its invoice's inputs, in the files' order; customers are apart from them, and nothing comes in twice."""
+    files = [test_data / "online_retail" / file for file in FILES]
+    lines: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    customers: dict[str, str] = {}
+    for file in files:
+        for _, line in records(file):
+            lines[line["InvoiceNo"]].append((line["Quantity"], line["UnitPrice"]))
+            customers.setdefault(line["InvoiceNo"], line["CustomerID"])
+    stored = dict(Transaction.objects.values_list("reference", "inputs"))
+    assert {
+        reference: [(line["quantity"], line["unit_price"]) for line in inputs["lines"]]
+        for reference, inputs in stored.items()
+    } == lines
+    assert not any("CustomerID" in inputs or "customer" in inputs for inputs in stored.values())
+    personal = PersonalData.objects.values_list("transaction__reference", "data")
+    assert {reference: data["customer"] for reference, data in personal} == customers
+    assert every_hash_is_right()
+    again = asked(
+        *("import_transactions", *map(str, reversed(files))),
+        *("--mapping", str(MAPPINGS / "online_retail.toml"), "--as", "ada"),
+    )
+    assert (again["imported"], again["unchanged"] + again["rejected"]) == (0, len(lines))
