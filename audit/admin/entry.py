@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -28,11 +28,13 @@ from audit.sentence import sentence, split_sentence
 _SHOWN_BY = {"planchunk": "plan", "jobchunk": "job"}
 
 
-def subject_page(entry: AuditEntry) -> str:
-    """The address of the page that shows what an entry is about; "" where there is none."""
+def subject_page(entry: AuditEntry, reader: User | AnonymousUser) -> str:
+    """The address of the page that shows what an entry is about; "" where there is none, or none that the reader may see."""
     app, _, model = entry.subject_type.partition(".")
     shown_as = _SHOWN_BY.get(model, model)
     pk = entry.subject_id if shown_as == model else entry.data.get(shown_as)
+    if not reader.has_perm(f"{app}.view_{shown_as}"):
+        return ""
     try:
         return reverse(f"admin:{app}_{shown_as}_change", args=[pk])
     except NoReverseMatch:
@@ -60,7 +62,9 @@ class AuditEntryAdmin(ReadOnlyAdmin):
             "zones": ZONES,
             "events": event_choices(),
             "page": page,
-            "lines": [(entry, split_sentence(entry), subject_page(entry)) for entry in page.rows]
+            "lines": [
+                (entry, split_sentence(entry), subject_page(entry, request.user)) for entry in page.rows
+            ]
             if page
             else [],
             "looked_through": LOOKED_THROUGH,
@@ -121,7 +125,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def page_context(self, request: HttpRequest, subject: AuditEntry) -> dict[str, Any]:
         return {
             "title": sentence(subject),
-            "subject_page": subject_page(subject),
+            "subject_page": subject_page(subject, request.user),
             "facts": facts_of(subject),
             "sealing": sealing_of(subject),
         }

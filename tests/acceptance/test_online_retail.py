@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.invoices import FILES, invoices
 from tests.acceptance.real_data import MAPPINGS, amounts_now, delta, every_hash_is_right, records, sum_now
 from tests.commands import asked
@@ -14,6 +16,7 @@ START, END = "2011-01-15T00:00:00+00:00", "2011-07-01T00:00:00+01:00"
 WINDOW = ("--calculator", "retail-invoice", "--release", "1.0.0", "--from", START, "--to", END)
 
 
+@pytest.mark.timeout(900)  # two hundred thousand rows, on a machine that does other things too
 def test_a_window_of_invoices_is_corrected_verified_and_taken_back_amount_by_amount(test_data: Path) -> None:
     expected = invoices(test_data)
     imported = asked(

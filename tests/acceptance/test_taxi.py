@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from audit.models import AuditEntry
 from remediation.models import PlanChunk
 from tests.acceptance.real_data import MAPPINGS, amounts_now, delta, every_hash_is_right, records, times_now
@@ -34,6 +36,7 @@ class Trip:
         self.as_vendor_counts = self.summed - (congestion if record["vendor_id"] == "1" else 0)
 
 
+@pytest.mark.timeout(900)  # two hundred thousand rows, on a machine that does other things too
 def test_every_trip_whose_total_is_not_the_sum_is_proposed_and_no_other(
     test_data: Path, worker_process: WorkerFactory
 ) -> None:

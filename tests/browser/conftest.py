@@ -155,4 +155,4 @@ def signed_in(browser: Browser, server: str, users: UserFactory) -> Iterator[Rea
     yield sign_in
     for context in contexts:
         context.close()
-    assert [complaint for reader in readers for complaint in reader.complaints] == []
+    assert "\n".join(complaint for reader in readers for complaint in reader.complaints) == ""

@@ -1,0 +1,44 @@
+"""What is wrong with a page, for whoever looks at it: headings, what does not fit, what axe finds. With AMENDS_SCREENSHOTS naming a folder,
+a picture of each page that is looked at is left there.
+"""
+
+import os
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from tests.browser.accessibility import violations
+
+
+def wrong_with(page: Page, name: str, screen: str = "") -> list[str]:
+    """A line for everything that is wrong with the page that is open; `screen` says how it is looked at, as in "360 dark"."""
+    headings = page.locator("h1").count()
+    wrong = [] if headings == 1 else [f"it has {headings} headings of its own"]
+    wrong += [f"does not fit: {each}" for each in too_wide(page)]
+    wrong += violations(page)
+    picture(page, f"{name} {screen}".strip())
+    return [f"{name}, {screen or 'as it is'}: {each}" for each in wrong]
+
+
+def too_wide(page: Page) -> list[str]:
+    """What makes the page wider than the screen, outside of the parts that scroll by themselves."""
+    found: list[str] = page.evaluate(
+        """() => {
+            const width = document.documentElement.clientWidth;
+            if (document.documentElement.scrollWidth <= width) return [];
+            return [...document.querySelectorAll("body *")]
+                .filter((each) => each.getBoundingClientRect().right > width + 1 && !each.closest(".table-scroll, .site-nav, pre"))
+                .map((each) => `${each.tagName} ${each.id} ${each.className}`);
+        }"""
+    )
+    return found
+
+
+def picture(page: Page, name: str) -> None:
+    """The whole page, where pictures are wanted."""
+    if folder := os.environ.get("AMENDS_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        # Hiding the caret is an inline style, which the page's policy refuses.
+        page.screenshot(
+            path=str(Path(folder) / f"{name.replace('/', '_')}.png"), full_page=True, caret="initial"
+        )
