@@ -88,7 +88,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         )
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        return lookup in self.lookups
+        own = (getattr(each, "parameter_name", None) for each in self.get_list_filter(request))
+        return lookup in self.lookups or lookup in own
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
