@@ -12,7 +12,8 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-import backoffice.what_needs_you  # noqa: F401 (adds its parts to the first page)
+import backoffice.how_it_stands
+import backoffice.what_needs_you  # noqa: F401 (both add their parts to the first page)
 from audit.trail import record
 from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserCreatedData
 from backoffice.site import AmendsAdminSite

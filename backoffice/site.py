@@ -51,11 +51,17 @@ class AmendsAdminSite(admin.AdminSite):
         super().__init__(name)
         # Parts of the first page by the name of their template, in the order in which they are shown.
         self._home_parts: dict[str, HomePart] = {}
+        self._aside: set[str] = set()
         self._page_urls: list[PageUrls] = []
 
-    def add_home_part(self, name: str, part: HomePart) -> None:
-        """Show `part` on the first page, by the template “backoffice/<name>.html”, and alone at “home/<name>/” for pages that are open."""
+    def add_home_part(self, name: str, part: HomePart, *, aside: bool = False) -> None:
+        """Show `part` on the first page, by the template “backoffice/<name>.html”, and alone at “home/<name>/” for pages that are open.
+
+        What the reader has to do stands in the middle; how things stand, `aside`. A part may show nothing.
+        """
         self._home_parts[name] = part
+        if aside:
+            self._aside.add(name)
 
     def add_urls(self, urls: PageUrls) -> None:
         """Serve pages that are no model's, ahead of all that are."""
@@ -118,6 +124,9 @@ class AmendsAdminSite(admin.AdminSite):
         context: dict[str, Any] = {}
         for part in self._home_parts.values():
             context |= part(request)
+        templates = {name: f"backoffice/{name}.html" for name in self._home_parts}
+        context["home_parts"] = [each for name, each in templates.items() if name not in self._aside]
+        context["home_aside"] = [each for name, each in templates.items() if name in self._aside]
         return super().index(request, context | (extra_context or {}))
 
     def home_part(self, request: HttpRequest, name: str) -> HttpResponse:
