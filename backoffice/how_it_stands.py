@@ -6,7 +6,6 @@ from typing import Any, cast
 from django.contrib import admin
 from django.http import HttpRequest
 
-from audit.admin.entry import subject_page
 from audit.admin.integrity import integrity_in_short
 from audit.models import AuditEntry
 from audit.sentence import sentence
@@ -60,7 +59,7 @@ def taken_and_tried(request: HttpRequest) -> dict[str, Any]:
     entries = sorted(
         newest[0].union(*newest[1:]), key=lambda entry: (entry.occurred_at, entry.pk), reverse=True
     )
-    told = [(entry, sentence(entry), subject_page(entry)) for entry in entries]
+    told = [(entry, sentence(entry)) for entry in entries]
     return {
         "overseen": True,
         "taken": [line for line in told if line[0].event in TAKEN_ALONG][:NEWEST],
