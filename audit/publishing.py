@@ -30,9 +30,13 @@ WhyNot = Callable[[SplitResult], str]
 """Why an address of the scheme leads nowhere; "" where it may lead somewhere."""
 
 RETRY_SECONDS = 30.0
-"""A place that failed is left alone for so long."""
+"""A place that failed is left alone for so long; twice as long after each failure that follows, up to `LONGEST_RETRY_SECONDS`."""
+LONGEST_RETRY_SECONDS = 900.0
+"""Each attempt leaves a row: a place that is away for good is to leave a hundred a day, not thousands."""
 MOST_AT_ONCE = 20
 """Checkpoints published at one place in one go: a place that comes back after a day holds up no seal."""
+_SINCE = "clock_timestamp()"
+"""SQL for now: a time by the database's clock, as those of the rows."""
 ANSWER_SECONDS = 30.0
 """A place that has not answered by then failed, whatever it does."""
 _TIMEOUT_SECONDS = 10.0
@@ -99,7 +103,7 @@ def _publisher_at(place: str) -> Publisher:
 def publish_due(connection: "psycopg.Connection[Any]", places: Sequence[str]) -> int:
     """Publish what each place lacks, oldest first, and record how it went, with the sealer's `connection`. How many went well.
 
-    A place that is new gets the last checkpoint. One that failed is tried again after `RETRY_SECONDS`; it holds up no other.
+    A place that is new gets the last checkpoint. One that failed is tried again later, and less and less often; it holds up no other.
     """
     return sum(_publish_at(connection, place) for place in places)
 
@@ -122,12 +126,25 @@ def _publish_at(connection: "psycopg.Connection[Any]", place: str) -> int:
 
 
 def _failed_just_now(connection: "psycopg.Connection[Any]", place: str) -> bool:
-    last = connection.execute(
-        "SELECT failure <> '' AND at > clock_timestamp() - make_interval(secs => %s) FROM audit_checkpointpublication"
-        " WHERE place = %s ORDER BY id DESC LIMIT 1",
-        (RETRY_SECONDS, place),
+    row = connection.execute(
+        f"""
+        WITH latest AS (
+            SELECT id, at FROM audit_checkpointpublication WHERE place = %(place)s ORDER BY id DESC LIMIT 1
+        ), failures AS (
+            -- The wait is at its longest after six.
+            SELECT count(*) AS together FROM (
+                SELECT FROM audit_checkpointpublication failed
+                WHERE place = %(place)s AND failure <> '' AND id > coalesce(
+                    (SELECT max(id) FROM audit_checkpointpublication WHERE place = %(place)s AND failure = ''), 0)
+                LIMIT 6) AS since_it_went_well
+        )
+        SELECT together > 0 AND latest.at > {_SINCE} - make_interval(
+            secs => least(%(shortest)s * power(2, together - 1), %(longest)s))
+        FROM latest CROSS JOIN failures
+        """,
+        {"place": place, "shortest": RETRY_SECONDS, "longest": LONGEST_RETRY_SECONDS},
     ).fetchone()
-    return last == (True,)
+    return row == (True,)
 
 
 def _lacking(connection: "psycopg.Connection[Any]", place: str) -> list[tuple[int, str]]:

@@ -13,6 +13,7 @@ from audit.leaves import Difference, differences
 from audit.merkle import merkle_root, split_leaves
 from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check, tampered
 from remediation.plan_checks import PLANS, check_plans
+from remediation.sample_checks import SAMPLES, check_samples
 from remediation.trail_checks_sql import (
     ALL_TRANSACTIONS,
     CHUNKS_GONE,
@@ -263,8 +264,9 @@ def _look_at_pointers(after: int, through: int, connection: Connection) -> Itera
 
 
 def register_checks() -> None:
-    """Make these, and those of plans, part of every verification."""
+    """Make these, and those of plans and audit samples, part of every verification."""
     register_check(PLANS, check_plans)
     register_check(CORRECTIONS, check_corrections)
     register_check(APPLIED, check_applied)
     register_check(POINTER_HISTORY, check_pointers)
+    register_check(SAMPLES, check_samples)

@@ -19,6 +19,7 @@ from tests.audit.test_verification import TAMPERED as ROWS
 from tests.audit.test_verification_of_edits import TAMPERED as EDITS
 from tests.audit.test_verification_of_seals import FOUND as SEALS
 from tests.evidence.test_pack import TAMPERED as PACKS
+from tests.remediation.test_audit_sample_verified import TAMPERED as SAMPLES
 
 PAGE = Path(__file__).parent.parent / "docs" / "tamper-matrix.md"
 _HEAD = """# What tampering shows, and where
@@ -50,7 +51,7 @@ imports are at work.
 
 def page() -> str:
     """The page's text."""
-    database = [(what, named) for what, (_, named) in (SEALS | ROWS | EDITS).items()]
+    database = [(what, named) for what, (_, named) in (SEALS | ROWS | EDITS | SAMPLES).items()]
     packs = [(what, place) for what, (_, place) in PACKS.items()]
     return _HEAD + _lines(database) + _PACKS + _lines(packs) + _OUTSIDE
 

@@ -187,6 +187,29 @@ def test_a_mail_server_that_never_answers_is_told_and_not_asked_twice_at_once(
     assert "still not answered" in newest.failure
 
 
+def test_a_place_that_stays_away_is_asked_less_and_less_often(
+    keyed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "RETRY_SECONDS", 1000.0)
+    monkeypatch.setattr(publishing, "LONGEST_RETRY_SECONDS", 4000.0)
+    away = "file:///proc/nowhere"
+    with connect() as connection:
+        sign_checkpoint(connection, signer())
+
+        def asked_after(seconds: int) -> bool:
+            """Whether the place is asked when its last failure was so long ago."""
+            before = CheckpointPublication.objects.count()
+            monkeypatch.setattr(publishing, "_SINCE", f"clock_timestamp() + interval '{seconds} s'")
+            assert publish_due(connection, [away]) == 0
+            return CheckpointPublication.objects.count() > before
+
+        assert asked_after(0)
+        assert (asked_after(990), asked_after(1010)) == (False, True)
+        assert (asked_after(1990), asked_after(2010)) == (False, True)
+        assert (asked_after(3990), asked_after(4010)) == (False, True)
+        assert (asked_after(3990), asked_after(4010)) == (False, True)
+
+
 @pytest.mark.parametrize(
     "place",
     [
