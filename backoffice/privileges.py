@@ -47,6 +47,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "remediation.Plan": NO_DELETE,
     "remediation.PlanChunk": NO_DELETE,
     "remediation.PlanChunkLeaves": INSERT_ONLY,
+    "remediation.PlanChunkFigures": INSERT_ONLY,
     "remediation.PlanMember": INSERT_ONLY,
     "remediation.Approval": INSERT_ONLY,
     "remediation.Job": NO_DELETE,

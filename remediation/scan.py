@@ -16,7 +16,8 @@ from audit.errors import Refused
 from audit.merkle import merkle_root, split_leaves
 from remediation.causes import Causes
 from remediation.exclusions import Exclusions, LeftOut
-from remediation.models import JobChunk, Plan, PlanChunk
+from remediation.figures import most_stores, spread_of, stores_of
+from remediation.models import JobChunk, Plan, PlanChunk, PlanChunkFigures
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, RegisteredCalculator
 from transactions.calculators.protocol import Batch, Result
@@ -39,13 +40,14 @@ class OtherCalculatorCode(Refused):
     """This worker runs other code for the target than the plan was previewed with."""
 
 
-Row = tuple[int, int, bytes, str, str, int, str, bytes]
+Row = tuple[int, int, bytes, str, str, int, str, bytes, int]
 """A transaction on the calculation that it stands on, as a scan reads it: calculation id, transaction id, calculated_at (as
-`transactions.canonical.postgres_time`), the amounts' text, the inputs' text, scale, currency, facts' hash. Not a class: there are millions.
+`transactions.canonical.postgres_time`), the amounts' text, the inputs' text, scale, currency, facts' hash, store. Not a class: there are
+millions.
 """
 _ROW = (
     "c.id, c.transaction_id, timestamptz_send(c.calculated_at), c.amounts::text, t.inputs::text, t.scale, t.currency,"
-    " t.facts_hash"
+    " t.facts_hash, t.store_id"
 )
 """A `Row` in SQL, of calculation `c` and transaction `t`."""
 Proposal = tuple[Row, dict[str, int], str]
@@ -233,7 +235,7 @@ def _calculate(
 
 def _questions(rows: list[Row]) -> Batch:
     """Fresh inputs of each row, with its scale: whatever a calculator did to the last ones is gone."""
-    return [(orjson.loads(inputs_text), scale) for _, _, _, _, inputs_text, scale, _, _ in rows]
+    return [(orjson.loads(inputs_text), scale) for _, _, _, _, inputs_text, scale, _, _, _ in rows]
 
 
 def _answered_alike(
@@ -254,8 +256,8 @@ def _propose(proposals: list[Proposal], scanned: ScannedChunk) -> None:
         proposals = _not_left_out(proposals, scanned.left_out)
     scanned.proposals += proposals
     count = scanned.causes.add
-    for (_, transaction_id, _, amounts_text, _, scale, currency, _), amounts, _ in proposals:
-        count(orjson.loads(amounts_text), amounts, transaction_id, currency, scale)
+    for (_, transaction_id, _, amounts_text, _, scale, currency, _, store_id), amounts, _ in proposals:
+        count(orjson.loads(amounts_text), amounts, transaction_id, currency, scale, store_id)
 
 
 def _not_left_out(proposals: list[Proposal], left_out: LeftOut) -> list[Proposal]:
@@ -287,6 +289,12 @@ def store(plan: Plan, job_chunk: JobChunk, scanned: ScannedChunk) -> None:
         left_out_sums=scanned.left_out.sums() if scanned.left_out else {},
         money=scanned.causes.money(),
         causes=scanned.causes.as_json(),
+    )
+    changes = scanned.causes.changes()
+    PlanChunkFigures.objects.create(
+        plan_chunk=chunk,
+        spread=spread_of(changes),
+        stores=stores_of(changes, most_stores(plan.chunks.count())),
     )
 
 
@@ -332,7 +340,7 @@ def _copy_proposals(plan: Plan, chunk: PlanChunk, target_id: int, proposals: lis
         )
         ids = unpack(f">{len(proposals)}q", cursor.fetchone()[0])
         for proposal_id, (row, amounts, text) in zip(ids, proposals, strict=True):
-            replaced_id, transaction_id, replaced_at, replaced_text, _, _, _, facts_hash = row
+            replaced_id, transaction_id, replaced_at, replaced_text, _, _, _, facts_hash, _ = row
             lines.append(
                 f"{proposal_id}\t{transaction_id}\t{target_id}\t{text}\t{amounts['total']}{ending}{replaced_id}\n"
             )

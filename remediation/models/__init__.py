@@ -10,7 +10,7 @@ from remediation.models.audit_sample import (
 from remediation.models.case import Case, CaseComment, CaseRevision
 from remediation.models.job import Job, JobChunk
 from remediation.models.outcome import Outcome
-from remediation.models.plan import Plan, PlanChunk, PlanChunkLeaves, PlanMember
+from remediation.models.plan import Plan, PlanChunk, PlanChunkFigures, PlanChunkLeaves, PlanMember
 
 __all__ = [
     "Approval",
@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "Plan",
     "PlanChunk",
+    "PlanChunkFigures",
     "PlanChunkLeaves",
     "PlanMember",
 ]

@@ -216,6 +216,26 @@ class PlanChunkLeaves(models.Model):
         return f"leaves of plan chunk {self.plan_chunk_id}"
 
 
+class PlanChunkFigures(models.Model):
+    """How a scanned chunk's changes are spread, and over which stores: see `remediation.figures`. Insert-only.
+
+    Chunks of plans that take others back have none, and those that were scanned before there were any. No part of the digest: what they
+    add up to is, and is held against it when they are read.
+    """
+
+    plan_chunk = models.OneToOneField(
+        PlanChunk, primary_key=True, on_delete=models.PROTECT, related_name="figures"
+    )
+    spread = models.JSONField()
+    stores = models.JSONField()
+
+    class Meta:
+        verbose_name_plural = "plan chunk figures"
+
+    def __str__(self) -> str:
+        return f"figures of plan chunk {self.plan_chunk_id}"
+
+
 class PlanMember(models.Model):
     """A row of a revert or reapply plan: where the transaction is to stand, and where it must stand for that. Insert-only."""
 
