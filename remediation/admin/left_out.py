@@ -16,6 +16,9 @@ from transactions.models import Store, Transaction
 from transactions.money import MoneyError, parse_amount
 from transactions.templatetags.money import money_text
 
+_GIVES_WAY = (Plan.Status.PREVIEWING, Plan.Status.READY, Plan.Status.APPROVED)
+"""Plans that a preview without something, or with it again, replaces."""
+
 
 @dataclass(frozen=True)
 class LeftOutRow:
@@ -66,6 +69,24 @@ def left_out_rows(revision: CaseRevision, plan: Plan | None) -> list[LeftOutRow]
             for key, limit in exclusions.larger_than.items()
         ),
     ]
+
+
+def left_out_of_plan(plan: Plan, user: Any) -> dict[str, Any]:
+    """What a plan's page says of what it leaves out, for the template “left_out.html”."""
+    rows = left_out_rows(plan.revision, plan)
+    may_edit = user.has_perms(("remediation.open_case", "remediation.preview_plan"))
+    earlier = Plan.objects.filter(
+        case=plan.case_id, kind=Plan.Kind.APPLY, retries=None, manifest__isnull=False, pk__lt=plan.pk
+    )
+    return {
+        "left_out": rows,
+        "left_out_case": plan.case_id,
+        "may_take_in": may_edit and plan.kind == Plan.Kind.APPLY and plan.status in _GIVES_WAY,
+        "standing": plan.pk,
+        "left_out_beside": earlier.exclude(revision=plan.revision_id).first()
+        if rows and plan.manifest is not None and plan.kind == Plan.Kind.APPLY
+        else None,
+    }
 
 
 def _limit_text(key: str, limit: int) -> str:

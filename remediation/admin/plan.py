@@ -14,7 +14,7 @@ from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action
 from remediation.admin.badge import PLAN_TONES, badge, link_to
 from remediation.admin.beside import beside_rows_view, beside_view
-from remediation.admin.left_out import left_out_rows
+from remediation.admin.left_out import left_out_of_plan
 from remediation.admin.plan_rows import plan_rows_view
 from remediation.admin.plan_summary import (
     cause_rows,
@@ -106,7 +106,7 @@ class PlanAdmin(ActingAdmin):
         preview_job = next((job for job in jobs if job.kind == Job.Kind.PREVIEW), None)
         return super().page_context(request, subject) | {
             "totals": found,
-            "left_out": left_out_rows(subject.revision, subject),
+            **left_out_of_plan(subject, request.user),
             "tone": PLAN_TONES[Plan.Status(subject.status)],
             "money": money_rows(found),
             "causes": cause_rows(subject),
