@@ -75,15 +75,20 @@ def left_out_of_plan(plan: Plan, user: Any) -> dict[str, Any]:
     """What a plan's page says of what it leaves out, for the template “left_out.html”."""
     rows = left_out_rows(plan.revision, plan)
     may_edit = user.has_perms(("remediation.open_case", "remediation.preview_plan"))
-    earlier = Plan.objects.filter(
-        case=plan.case_id, kind=Plan.Kind.APPLY, retries=None, manifest__isnull=False, pk__lt=plan.pk
+    with_everything = Plan.objects.filter(
+        case=plan.case_id,
+        kind=Plan.Kind.APPLY,
+        retries=None,
+        manifest__isnull=False,
+        revision__exclusions={},
+        pk__lt=plan.pk,
     )
     return {
         "left_out": rows,
         "left_out_case": plan.case_id,
         "may_take_in": may_edit and plan.kind == Plan.Kind.APPLY and plan.status in _GIVES_WAY,
         "standing": plan.pk,
-        "left_out_beside": earlier.exclude(revision=plan.revision_id).first()
+        "left_out_beside": with_everything.first()
         if rows and plan.manifest is not None and plan.kind == Plan.Kind.APPLY
         else None,
     }

@@ -3,20 +3,17 @@
 With AMENDS_SCREENSHOTS naming a folder, a picture of each is left there.
 """
 
-import os
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from remediation.comment import comment_on
 from remediation.exclusions import Exclusions
-from remediation.leave_out import leave_out
+from remediation.leave_out import leave_out, take_in
 from remediation.models import Plan
-from tests.browser.accessibility import violations
 from tests.browser.conftest import ReaderFactory
-from tests.browser.test_every_page import too_wide
+from tests.browser.looking import wrong_with
 from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed, verified, work_until_ended
 from tests.remediation.incident import START, report
@@ -77,13 +74,7 @@ def test_the_pages_fit_and_everybody_can_use_them(
         acting_user=users("engineer"),
     )
     work_until_ended(plan.jobs.get())
-    third = leave_out(
-        plan.case,
-        Exclusions(),
-        again_in=Exclusions(stores=("s-1",)),
-        reason="No.",
-        acting_user=users("engineer"),
-    )
+    third = take_in(plan.case, Exclusions(stores=("s-1",)), reason="No.", acting_user=users("engineer"))
     work_until_ended(third.jobs.get())
     third.refresh_from_db()
     applied(approved(third, users("approver")), users("engineer"))
@@ -101,7 +92,4 @@ def test_the_pages_fit_and_everybody_can_use_them(
         page = reader.open(path)
         for details in page.locator("details.leave-out > summary").all():
             details.click()
-        if folder := os.environ.get("AMENDS_SCREENSHOTS"):
-            page.screenshot(path=Path(folder) / f"{name}-{width}-{color_scheme}.png", full_page=True)
-        assert too_wide(page) == [], name
-        assert violations(page) == [], name
+        assert wrong_with(page, f"leaving-out-{name}", f"{width} {color_scheme}") == []
