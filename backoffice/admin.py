@@ -17,10 +17,12 @@ import backoffice.what_needs_you  # noqa: F401 (both add their parts to the firs
 from audit.trail import record
 from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserCreatedData
 from backoffice.site import AmendsAdminSite
+from remediation.admin.case_open import case_open_urls
 from transactions.admin.find import find_urls
 
 site = cast("AmendsAdminSite", admin.site)
 site.add_urls(find_urls)
+site.add_urls(case_open_urls)
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

@@ -41,6 +41,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "transactions.StandingCount": READ_ONLY,  # written by whoever moves pointers, and folded by amends_fold_counts
     "transactions.StandingChange": READ_ONLY,
     "transactions.PersonalData": FULL,  # erasable
+    "transactions.SavedSearch": INSERT_AND_DELETE,
     "remediation.Case": INSERT_ONLY_LOCKABLE,
     "remediation.CaseRevision": INSERT_ONLY,
     "remediation.CaseComment": INSERT_ONLY,

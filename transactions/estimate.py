@@ -118,9 +118,14 @@ class _Recalculated(NamedTuple):
 
 
 def estimate(
-    selection: Selection, target_version: str, *, sample_size: int = SAMPLE_SIZE, seed: int | None = None
+    selection: Selection,
+    target_version: str,
+    *,
+    sample_size: int = SAMPLE_SIZE,
+    seed: int | None = None,
+    quickly: bool = False,
 ) -> Estimate:
-    """Recalculate random samples with the target and infer.
+    """Recalculate random samples with the target and infer; `quickly`, few of many are not all sought: see `transactions.finder.count`.
 
     A transaction is wrong where any of its amounts differs; one that the target cannot calculate counts as failed, not as wrong, and
     adds nothing to the money. Raises `InvalidSelection`, `TargetWithoutCode`, `SampleSizeImpossible`.
@@ -131,7 +136,7 @@ def estimate(
         )
     calculator = calculator_for(selection.calculator, target_version)
     seed = randbits(31) if seed is None else seed
-    rows = list(_recalculated(calculator, _draw(selection, sample_size, seed)))
+    rows = list(_recalculated(calculator, _draw(selection, sample_size, seed, quickly=quickly)))
     population = rows[0].drawn.population if rows else 0
     if rows and (expansion := rows[0].drawn.expansion) is not None:
         population = round(population * expansion.population / expansion.looked_at)
@@ -151,9 +156,10 @@ def estimate(
     )
 
 
-def _draw(selection: Selection, size: int, seed: int) -> list[_Drawn]:
+def _draw(selection: Selection, size: int, seed: int, *, quickly: bool) -> list[_Drawn]:
     """The rows of both samples, in one pass over the matching transactions' totals. A row may be in both."""
-    if count(selection).matched <= max(READ_WHOLE, size):
+    counts = count(selection, quickly=quickly)
+    if counts.matched <= max(READ_WHOLE, size) and (counts.exact or not quickly):
         members = everything(selection)
     else:
         members = random_sample(selection, size=max(LOOKED_AT, size), seed=seed)

@@ -34,6 +34,19 @@ class PersonalDataRevealed(EventData, frozen=True):
     fields: list[str]
 
 
+class SearchSaved(EventData, frozen=True):
+    """`query` is the query string of Find's address; `shared` with all, or for its owner alone."""
+
+    query: str
+    shared: bool
+
+
+class SearchForgotten(EventData, frozen=True):
+    """What was kept, so that the trail still has it."""
+
+    query: str
+
+
 IMPORTED = register_event("transactions.imported", "imported", TransactionsImported)
 BATCH_COVERED = register_event(
     "transactions.covered", "{actor} took hashes of all that came with {subject}", BatchCovered
@@ -41,3 +54,5 @@ BATCH_COVERED = register_event(
 PERSONAL_DATA_REVEALED = register_event(
     "transaction.personal_data_revealed", "looked at the personal data of", PersonalDataRevealed
 )
+SEARCH_SAVED = register_event("search.saved", "saved", SearchSaved)
+SEARCH_FORGOTTEN = register_event("search.forgotten", "forgot", SearchForgotten)

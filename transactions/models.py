@@ -8,6 +8,7 @@ All amounts are whole numbers of the smallest unit that the transaction is kept 
 from datetime import timedelta
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib.postgres.functions import TransactionNow
 from django.db import models
 from django.db.models import F, Q
@@ -307,3 +308,29 @@ class PersonalData(models.Model):
 
     def __str__(self) -> str:
         return f"personal data of {self.transaction_id}"
+
+
+class SavedSearch(models.Model):
+    """A search that somebody keeps under a name of theirs, for themselves or `shared` with all. Forgotten, it is deleted.
+
+    `query` is the query string of Find's address, which is the whole search.
+    """
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100)
+    query = models.TextField(blank=True)
+    shared = models.BooleanField(default=False)
+    saved_at = models.DateTimeField(db_default=TransactionNow())
+
+    class Meta:
+        verbose_name_plural = "saved searches"
+        ordering: ClassVar = ["name", "id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["owner", "name"], name="savedsearch_name_unique"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["name", "id"], condition=Q(shared=True), name="savedsearch_shared"),
+        ]
+
+    def __str__(self) -> str:
+        return f"search “{self.name}”"

@@ -118,7 +118,8 @@ def test_sessions_and_personal_data_can_be_deleted() -> None:
         "transactions.PersonalData",
     }
     assert {label for label, granted in TABLES.items() if granted == INSERT_AND_DELETE} == {
-        "auth.User_groups"
+        "auth.User_groups",
+        "transactions.SavedSearch",
     }
 
 

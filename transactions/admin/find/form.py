@@ -193,7 +193,7 @@ def read_find(asked: QueryDict) -> FindForm:
     _read_releases(form)
     _read_places(form)
     asked_for = _read_times(form) | _read_amounts(form)
-    if form.problems or not form.values["calculator"]:
+    if form.faulty - {"target"} or not form.values["calculator"]:
         return form
     try:
         form.selection = Selection(

@@ -1,10 +1,13 @@
 """The page Find: the form, how many match and when, the next transactions, and what can be asked of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
@@ -14,11 +17,14 @@ from django.views.decorators.http import require_safe
 
 from audit.admin.keyset import AFTER, PlaceUnreadable, read_place, write_place
 from audit.admin.zoned_time import ZONES
+from transactions.admin.find.answers import estimate_page, onset_page
 from transactions.admin.find.form import WINDOWS, FindForm, Problem, chosen_preset, read_find
 from transactions.admin.find.histogram import Histogram, histogram
+from transactions.admin.find.saved import forget_view, save_view, searches_of
 from transactions.finder import Counts, FoundPage, Place, count, page_within
 from transactions.models import Release
 
+View = Callable[..., HttpResponse]
 ROWS = 50
 PERMISSION = "transactions.view_transaction"
 CASE_OPENING = "admin:remediation_case_open"
@@ -38,13 +44,25 @@ class ReleaseLine:
 def find_urls(site: AdminSite) -> list[URLPattern]:
     """Addresses of Find and of what can be asked from it."""
 
-    def page(request: HttpRequest) -> HttpResponse:
-        demand_find(request)
+    def find(request: HttpRequest) -> HttpResponse:
         if (query := chosen_preset(request.GET)) is not None:
             return HttpResponseRedirect(f"{reverse('admin:find')}?{read_find(query).address}")
         return find_page(site, request)
 
-    return [path("find/", site.admin_view(require_safe(page)), name="find")]
+    def guarded(view: View) -> View:
+        def page(request: HttpRequest, **named: Any) -> HttpResponse:
+            demand_find(request)
+            return view(request, **named)
+
+        return site.admin_view(page)
+
+    return [
+        path("find/", guarded(require_safe(find)), name="find"),
+        path("find/estimate/", guarded(require_safe(partial(estimate_page, site))), name="find_estimate"),
+        path("find/onset/", guarded(require_safe(partial(onset_page, site))), name="find_onset"),
+        path("find/save/", guarded(save_view), name="find_save"),
+        path("find/forget/<int:pk>/", guarded(forget_view), name="find_forget"),
+    ]
 
 
 def demand_find(request: HttpRequest) -> None:
@@ -66,6 +84,7 @@ def find_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
         "form": form,
         "windows": WINDOWS,
         "zones": ZONES,
+        "searches": searches_of(cast("User", request.user)),
     }
     if form.selection is not None and not form.problems:
         context |= _found(form, after)
