@@ -10,7 +10,7 @@ Both are drawn in one statement, of one state of the database; a seed gives the 
 in the intervals of the money.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from secrets import randbits
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from django.db import connection
 from audit.errors import Refused
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, RegisteredCalculator, run
+from transactions.calculators.protocol import Batch, Result
 from transactions.canonical import amounts_json
 from transactions.confidence import Expansion, Share, Weighed, share_interval, sum_interval
 from transactions.finder import count
@@ -38,6 +39,9 @@ _LEAST_PER_CURRENCY = 100
 """So many are drawn for the money of even the rarest currency, or the sample's size where that is less."""
 _BATCH = 1000
 """Rows that a calculator is asked for at a time."""
+
+Asking = Callable[[RegisteredCalculator, Batch], list[Result]]
+"""How a calculator is asked for checked answers, one a row: in this process, or locked away."""
 
 
 class SampleSizeImpossible(Refused):
@@ -124,11 +128,12 @@ def estimate(
     sample_size: int = SAMPLE_SIZE,
     seed: int | None = None,
     quickly: bool = False,
+    asking: Asking = run,
 ) -> Estimate:
     """Recalculate random samples with the target and infer; `quickly`, few of many are not all sought: see `transactions.finder.count`.
 
     A transaction is wrong where any of its amounts differs; one that the target cannot calculate counts as failed, not as wrong, and
-    adds nothing to the money. Raises `InvalidSelection`, `TargetWithoutCode`, `SampleSizeImpossible`.
+    adds nothing to the money. `asking` runs the calculator. Raises `InvalidSelection`, `TargetWithoutCode`, `SampleSizeImpossible`.
     """
     if not 1 <= sample_size <= LARGEST_SAMPLE:
         raise SampleSizeImpossible(
@@ -136,7 +141,7 @@ def estimate(
         )
     calculator = calculator_for(selection.calculator, target_version)
     seed = randbits(31) if seed is None else seed
-    rows = list(_recalculated(calculator, _draw(selection, sample_size, seed, quickly=quickly)))
+    rows = list(_recalculated(calculator, asking, _draw(selection, sample_size, seed, quickly=quickly)))
     population = rows[0].drawn.population if rows else 0
     if rows and (expansion := rows[0].drawn.expansion) is not None:
         population = round(population * expansion.population / expansion.looked_at)
@@ -207,10 +212,12 @@ def _draw(selection: Selection, size: int, seed: int, *, quickly: bool) -> list[
         return [_Drawn(*row) for row in cursor.fetchall()]
 
 
-def _recalculated(calculator: RegisteredCalculator, rows: list[_Drawn]) -> Iterator[_Recalculated]:
+def _recalculated(
+    calculator: RegisteredCalculator, asking: Asking, rows: list[_Drawn]
+) -> Iterator[_Recalculated]:
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
-        results = run(calculator, [(orjson.loads(row.inputs), row.scale) for row in batch])
+        results = asking(calculator, [(orjson.loads(row.inputs), row.scale) for row in batch])
         for row, result in zip(batch, results, strict=True):
             if isinstance(result, CalculationFailure):
                 yield _Recalculated(row, 0, wrong=False, failed=True)

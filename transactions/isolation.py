@@ -91,17 +91,26 @@ class InProcess:
 
 
 class LockedAway:
-    """Asks the calculator in child processes, a row at a time; `renew` keeps the chunk's lease meanwhile."""
+    """Asks the calculator in child processes, a row at a time; `renew` keeps the chunk's lease meanwhile.
 
-    def __init__(self, renew: Callable[[], None]) -> None:
+    What it has not answered `seconds_in_all` after this was made has failed.
+    """
+
+    def __init__(self, renew: Callable[[], None], *, seconds_in_all: float = inf) -> None:
         self._renew = renew
+        self._until = time.monotonic() + seconds_in_all
 
     def first(self, calculator: RegisteredCalculator, batch: Batch) -> list[Result]:
         """The calculator's checked answers; a row that costs its child is a `CalculationFailure` that says how."""
         if _is_elsewhere(calculator):
             return [self._ask_elsewhere(calculator, row) for row in batch]
         try:
-            return ask_in_children(partial(_run_row, calculator), batch, renew=self._renew)
+            return ask_in_children(
+                partial(_run_row, calculator),
+                batch,
+                renew=self._renew,
+                seconds_in_all=self._until - time.monotonic(),
+            )
         except CalculatorUnavailable:
             raise CalculatorUnavailable(f"{calculator} cannot answer just now.") from None
 
@@ -139,7 +148,9 @@ def ask_in_children(
     answers: list[Any] = []
     while len(answers) < len(batch):
         if time.monotonic() >= until:
-            late = CalculationFailure(f"The calculator was not asked: {seconds_in_all:g} s were over.")
+            late = CalculationFailure(
+                f"The calculator was not asked: {max(seconds_in_all, 0):.2g} s were over."
+            )
             return answers + [late] * (len(batch) - len(answers))
         told, failure = _ask_child(ask, batch[len(answers) :], renew, until)
         answers += told

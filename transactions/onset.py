@@ -19,6 +19,7 @@ from audit.errors import Refused
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, RegisteredCalculator, run
 from transactions.canonical import amounts_json
+from transactions.estimate import Asking
 from transactions.finder import EXACT_TO, count
 from transactions.models import Release
 from transactions.sampling import everything, random_sample
@@ -105,7 +106,9 @@ class Onset:
         return first.replace(microsecond=0), last.replace(microsecond=0) + timedelta(seconds=1)
 
 
-def find_onset(selection: Selection, target_version: str, *, seed: int | None = None) -> Onset:
+def find_onset(
+    selection: Selection, target_version: str, *, seed: int | None = None, asking: Asking = run
+) -> Onset:
     """When what is selected of one release began to differ from what the target's code makes of it, and when that ended.
 
     Raises `InvalidSelection`, `TargetWithoutCode`, `SeveralReleases`. The same seed in the same database gives the same.
@@ -116,7 +119,9 @@ def find_onset(selection: Selection, target_version: str, *, seed: int | None = 
             "Choose one release of one service: " + ", ".join(str(release) for release in releases) + "."
         )
     seed = randbits(31) if seed is None else seed
-    search = _Search(selection, calculator_for(selection.calculator, target_version), releases[0], seed)
+    search = _Search(
+        selection, calculator_for(selection.calculator, target_version), releases[0], seed, asking
+    )
     sample, complete = search.sampled(selection, SAMPLED)
     began = ended = None
     if any(look.wrong for look in sample):
@@ -139,6 +144,7 @@ class _Search:
     calculator: RegisteredCalculator
     release: Release
     seed: int
+    asking: Asking
     looked_at: int = 0
 
     def edge(self, sample: list[Look], complete: bool, right_in_a_row: int, *, last: bool) -> Edge:
@@ -216,7 +222,9 @@ class _Search:
         looks = []
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            results = run(self.calculator, [(orjson.loads(inputs), scale) for *_, inputs, scale in batch])
+            results = self.asking(
+                self.calculator, [(orjson.loads(inputs), scale) for *_, inputs, scale in batch]
+            )
             for row, result in zip(batch, results, strict=True):
                 at, calculation_id, transaction_id, reference, amounts = row[:5]
                 failed = isinstance(result, CalculationFailure)

@@ -15,7 +15,8 @@ from transactions.admin.find.form import FindForm, Problem, read_find
 from transactions.admin.find.histogram import bar_of, bar_width
 from transactions.admin.find.words import in_words
 from transactions.calculators import CalculatorUnavailable
-from transactions.estimate import Estimate, estimate
+from transactions.estimate import Asking, Estimate, estimate
+from transactions.isolation import LockedAway
 from transactions.models import Release
 from transactions.onset import Edge, Look, Onset, find_onset
 
@@ -53,6 +54,10 @@ class ShareBar:
         return self.wrong / self.looked_at if self.looked_at else None
 
 
+SECONDS = 10.0
+"""So long a calculator may take for a page's answer, locked away: what it has not answered by then counts as failed."""
+
+
 def estimate_page(site: AdminSite, request: HttpRequest) -> HttpResponse:
     """The estimate that the address asks for."""
     return _answered(site, request, "transactions/find_estimate.html", _estimate)
@@ -71,7 +76,8 @@ def _answered(
 ) -> HttpResponse:
     asked = request.GET.copy()
     release, seed = asked.pop(_RELEASE, [""])[-1], asked.pop(_SEED, [""])[-1]
-    chosen = _narrow_to(asked, str(release))
+    # The choice of a release is the onset's: an estimate is of all.
+    chosen = answer is not _onset or _narrow_to(asked, str(release))
     form = read_find(asked)
     number = _seed(form, str(seed))
     if not chosen:
@@ -124,6 +130,10 @@ def _estimate(form: FindForm, seed: int | None) -> dict[str, Any]:
     }
 
 
+def _locked_away() -> Asking:
+    return LockedAway(lambda: None, seconds_in_all=SECONDS).first
+
+
 def _about(found: Estimate) -> dict[str, int]:
     """How many are wrong, of all, by the share and its interval."""
     share = found.share_wrong
@@ -135,7 +145,7 @@ def _about(found: Estimate) -> dict[str, int]:
 
 def _onset(form: FindForm, seed: int | None) -> dict[str, Any]:
     assert form.selection is not None
-    onset = find_onset(form.selection, form.values["target"], seed=seed)
+    onset = find_onset(form.selection, form.values["target"], seed=seed, asking=_locked_away())
     bars, words = _bars(onset.sample)
     window = onset.window
     return {

@@ -145,6 +145,14 @@ class FindForm:
             query[name] = value
         return query.urlencode()
 
+    @property
+    def ask_address(self) -> str:
+        """The query string that asks something about the same: against the target, or the newest where none is chosen yet."""
+        query = self._query(relative=False)
+        if self.targets:
+            query.setdefault("target", self.targets[-1])
+        return query.urlencode()
+
     def fixed_fields(self) -> list[tuple[str, str]]:
         """The query's names and values, for a form that asks something about the same; the target is that form's own."""
         query = self._query(relative=False)
