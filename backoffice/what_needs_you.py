@@ -38,12 +38,13 @@ _FOR_ENGINEERS = frozenset(
 )
 
 
-def first_steps(request: HttpRequest) -> dict[str, Any]:
+def first_steps(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 (every part is handed it)
     """What to do first, as long as there is nothing to work with or nothing was begun."""
+    nothing_begun = not Case.objects.exists()
     return {
-        "nothing_imported": not Transaction.objects.exists(),
-        "nothing_begun": not Case.objects.exists(),
-        "may_import": request.user.has_perm("transactions.import_transactions"),
+        "nothing_begun": nothing_begun,
+        # A case without transactions would be one more query for nothing.
+        "nothing_imported": nothing_begun and not Transaction.objects.exists(),
     }
 
 

@@ -44,6 +44,7 @@ class UnderWay(admin.SimpleListFilter):
 class JobAdmin(ActingAdmin):
     list_display = ("name", "status_badge", "case_page", "progress", "rows_done", "asked_by", "requested")
     list_select_related = ("case", "requested_by")
+    change_list_template = "remediation/job_list.html"
     list_filter = (UnderWay, "status", "kind")
     lookups: ClassVar = frozenset({"status__exact", "kind__exact", "case", "case__id__exact"})
 
@@ -124,7 +125,7 @@ class JobAdmin(ActingAdmin):
         shown = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": f"Cancel {job}?",
+            "title": _("Cancel %(job)s?") % {"job": job},
             "subject": job,
             "is_popup": False,
             **context,

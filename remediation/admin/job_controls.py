@@ -6,6 +6,8 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from remediation.admin.actions import ChangedMeanwhile, tell_meanwhile
 from remediation.control import LIMITS, LimitImpossible, cancel_job, pause_job, resume_job, tune_job
@@ -13,10 +15,10 @@ from remediation.models import Job
 from remediation.stops import stop_of, why_it_stands
 
 _LABELS = {
-    "workers": "Chunks in hand at a time",
-    "chunk_rows": "Rows moved at once",
-    "pause_milliseconds": "A worker's rest after each chunk, in milliseconds",
-    "rows_per_second": "Rows a second, all workers together",
+    "workers": gettext_lazy("Chunks in hand at a time"),
+    "chunk_rows": gettext_lazy("Rows moved at once"),
+    "pause_milliseconds": gettext_lazy("A worker's rest after each chunk, in milliseconds"),
+    "rows_per_second": gettext_lazy("Rows a second, all workers together"),
 }
 
 
@@ -34,7 +36,7 @@ class Limit:
 def limits_of(job: Job) -> list[Limit]:
     """All limits, those too that are not set."""
     return [
-        Limit(name, _LABELS[name], possible[0], possible[-1], getattr(job, name))
+        Limit(name, str(_LABELS[name]), possible[0], possible[-1], getattr(job, name))
         for name, possible in LIMITS.items()
     ]
 
@@ -62,7 +64,10 @@ def press_pause(request: HttpRequest, job: Job, acting_user: User) -> Job:
     ran = job.status == Job.Status.RUNNING
     job = pause_job(job, acting_user=acting_user, reason=_reason(request))
     if ran:
-        messages.success(request, f"{job} is paused: nothing of it commits until somebody lets it go on.")
+        messages.success(
+            request,
+            _("%(job)s is paused: nothing of it commits until somebody lets it go on.") % {"job": job},
+        )
     else:
         messages.info(request, why_it_stands(job))
         tell_meanwhile(request, [job])
@@ -74,15 +79,16 @@ def press_resume(request: HttpRequest, job: Job, acting_user: User) -> Job:
     stop = stop_of(job)
     if stop is not None and request.POST.get("stop", "") != str(stop.entry):
         raise ChangedMeanwhile(
-            f"Something else stops the job than your page showed; it was not let go on. {why_it_stands(job)}"
+            _("Something else stops the job than your page showed; it was not let go on. %(why)s")
+            % {"why": why_it_stands(job)}
         )
     ran = job.status == Job.Status.RUNNING
     job = resume_job(job, acting_user=acting_user, reason=_reason(request))
     if ran:
-        messages.info(request, f"{job} runs already.")
+        messages.info(request, _("%(job)s runs already.") % {"job": job})
         tell_meanwhile(request, [job])
     else:
-        messages.success(request, f"{job} goes on.")
+        messages.success(request, _("%(job)s goes on.") % {"job": job})
     return job
 
 
@@ -93,7 +99,10 @@ def press_cancel(request: HttpRequest, job: Job, acting_user: User) -> Job:
     if was_cancelled:
         messages.info(request, why_it_stands(job))
     else:
-        messages.success(request, f"{job} is cancelled. What it did stands; nothing more of it will happen.")
+        messages.success(
+            request,
+            _("%(job)s is cancelled. What it did stands; nothing more of it will happen.") % {"job": job},
+        )
     return job
 
 
@@ -105,14 +114,18 @@ def press_tune(request: HttpRequest, job: Job, acting_user: User) -> Job:
         if (given := request.POST.get(name, "").strip()) != request.POST.get(f"was_{name}", "").strip()
     }
     if not changes:
-        messages.info(request, "No limit was changed.")
+        messages.info(request, _("No limit was changed."))
         return job
     job = tune_job(job, acting_user=acting_user, reason=_reason(request), **changes)
     told = ", ".join(
-        f"{_LABELS[name].lower()}: {'no limit' if value is None else f'{value:,}'}"
+        _("%(limit)s: no limit") % {"limit": str(_LABELS[name]).lower()}
+        if value is None
+        else _("%(limit)s: %(value)s") % {"limit": str(_LABELS[name]).lower(), "value": f"{value:,}"}
         for name, value in changes.items()
     )
-    messages.success(request, f"From its next chunks on, {job} has {told}.")
+    messages.success(
+        request, _("From its next chunks on, %(job)s has %(told)s.") % {"job": job, "told": told}
+    )
     return job
 
 
@@ -125,6 +138,7 @@ def _whole_number(name: str, given: str) -> int | None:
         return None
     if not (given.isascii() and given.isdigit() and len(given) < 11):
         raise LimitImpossible(
-            f"{_LABELS[name]}: “{given[:40]}” is no whole number. Leave it empty for no limit."
+            _("%(limit)s: “%(given)s” is no whole number. Leave it empty for no limit.")
+            % {"limit": _LABELS[name], "given": given[:40]}
         )
     return int(given)

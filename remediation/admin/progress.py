@@ -14,6 +14,19 @@ from transactions.templatetags.money import count
 
 
 @dataclass(frozen=True)
+class StageAtWork:
+    """A stage of an apply: `through` rows are moved by its end.
+
+    `state` is "done", "current", "held" (by its gate), "standing" (still, by a person) or "coming".
+    """
+
+    number: int
+    through: int
+    last: bool
+    state: str
+
+
+@dataclass(frozen=True)
 class JobAtWork:
     """A job and how far it is."""
 
@@ -41,6 +54,29 @@ class JobAtWork:
     def stage_number(self) -> int:
         """The stage that is worked on, counted from 1."""
         return self.progress.stage + 1
+
+    @property
+    def stages(self) -> list[StageAtWork]:
+        """The stages that it goes in; none where it goes in one."""
+        rows = self.progress.stages
+        return [
+            StageAtWork(n + 1, rows[n], n + 1 == len(rows), self._state_of(n))
+            for n in range(len(rows) if len(rows) > 1 else 0)
+        ]
+
+    def _state_of(self, stage: int) -> str:
+        if stage < self.progress.stage or self.job.status == Job.Status.FINISHED:
+            return "done"
+        if stage > self.progress.stage:
+            return "coming"
+        if self.job.status == Job.Status.RUNNING:
+            return "current"
+        return "coming" if self.progress.ended else "held" if self.job.held_at_stage == stage else "standing"
+
+    @property
+    def time_paused(self) -> timedelta:
+        """How long it stood still between stops and being let go on."""
+        return timedelta(seconds=round(self.progress.paused_seconds))
 
     @property
     def percent(self) -> int:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 from remediation.models import Case, Job, Plan
 from remediation.stage import Stage, derive_stage
 
@@ -16,40 +19,43 @@ class Outlook:
     tone: str
 
 
-_FOLLOWING: dict[Stage, tuple[str, str]] = {
-    Stage.OPENED: ("calm", "An engineer previews what correcting it would change."),
-    Stage.PREVIEWING: ("working", "Workers are calculating; nothing changes by that."),
-    Stage.READY: ("waiting", "Somebody who neither asked for the plan nor edited the case decides on it."),
-    Stage.APPROVED: ("waiting", "An engineer applies the plan."),
-    Stage.APPLYING: ("working", "Workers are moving transactions to the amounts that were approved."),
-    Stage.APPLIED: ("waiting", "An engineer verifies that nothing is left."),
+_FOLLOWING: dict[Stage, tuple[str, Promise | str]] = {
+    Stage.OPENED: ("calm", _("An engineer previews what correcting it would change.")),
+    Stage.PREVIEWING: ("working", _("Workers are calculating; nothing changes by that.")),
+    Stage.READY: ("waiting", _("Somebody who neither asked for the plan nor edited the case decides on it.")),
+    Stage.APPROVED: ("waiting", _("An engineer applies the plan.")),
+    Stage.APPLYING: ("working", _("Workers are moving transactions to the amounts that were approved.")),
+    Stage.APPLIED: ("waiting", _("An engineer verifies that nothing is left.")),
     Stage.STOPPED: (
         "bad",
-        "What was applied stands. An engineer verifies it, previews again, or takes it back.",
+        _("What was applied stands. An engineer verifies it, previews again, or takes it back."),
     ),
     Stage.NOTHING_PROPOSED: (
         "good",
-        "Nothing is left to decide. Rows that the target could not calculate are listed with its plan.",
+        _("Nothing is left to decide. Rows that the target could not calculate are listed with its plan."),
     ),
-    Stage.VERIFIED: ("good", "Nothing is left to do."),
-    Stage.LEFT_OVER: ("waiting", "An engineer looks at what still differs, and previews again if need be."),
+    Stage.VERIFIED: ("good", _("Nothing is left to do.")),
+    Stage.LEFT_OVER: (
+        "waiting",
+        _("An engineer looks at what still differs, and previews again if need be."),
+    ),
     Stage.UNRECONCILED: (
         "bad",
-        "An engineer and an auditor look at the problems that the verification lists.",
+        _("An engineer and an auditor look at the problems that the verification lists."),
     ),
     Stage.REVERTED: (
         "calm",
-        "Everything stands where it stood before, but for conflicts. It can be applied again.",
+        _("Everything stands where it stood before, but for conflicts. It can be applied again."),
     ),
-    Stage.REJECTED: ("bad", "An engineer reads the comment, and previews again."),
-    Stage.FAILED: ("bad", "An engineer reads the reason, and previews again."),
+    Stage.REJECTED: ("bad", _("An engineer reads the comment, and previews again.")),
+    Stage.FAILED: ("bad", _("An engineer reads the reason, and previews again.")),
 }
 
 
 def outlook(stage: Stage) -> Outlook:
     """What a stage means for people."""
     tone, following = _FOLLOWING[stage]
-    return Outlook(stage, following, tone)
+    return Outlook(stage, str(following), tone)
 
 
 def outlooks_of(cases: Iterable[Case]) -> dict[int, Outlook]:
