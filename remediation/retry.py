@@ -25,7 +25,7 @@ class NothingToRetry(Refused):
 
 
 class NotRetriable(Refused):
-    """Only what was applied can have rows that did not go well: the plan was not, or takes something back."""
+    """Only what was applied can have rows that did not go well: the plan was not, or takes something back. Or its case was edited since."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ def request_retry(plan: Plan, *, acting_user: User, again: bool = False) -> Plan
             raise NotRetriable(
                 f"{source} is {source.get_status_display()}: only a correction that was applied has rows to try again."
             )
+        if _edited_since(source):
+            raise NotRetriable(
+                f"The case leaves out something else by now than when {source} was previewed: preview the case again instead."
+            )
         standing = Plan.objects.filter(case=source.case, status__in=OPEN_PLAN).first()
         if standing is not None:
             is_asked_for = standing.retries_id == source.pk
@@ -70,9 +74,14 @@ def request_retry(plan: Plan, *, acting_user: User, again: bool = False) -> Plan
 
 def rows_to_retry(plan: Plan) -> int:
     """How many of `plan`'s failed and conflicting rows stand on a suspect calculation now; 0 where it was not applied."""
-    if plan.kind != Plan.Kind.APPLY or plan.status not in APPLIED_PLAN:
+    if plan.kind != Plan.Kind.APPLY or plan.status not in APPLIED_PLAN or _edited_since(plan):
         return 0
     return sum(each.rows for each in _rows_left(plan) if each.release_id is not None)
+
+
+def _edited_since(source: Plan) -> bool:
+    """Whether the case was edited since the plan was asked for: a retry, of the same revision, is not what it asks for any more."""
+    return source.case.revisions.filter(number__gt=source.revision.number).exists()
 
 
 def _insist_on_rows(source: Plan, left: list[_Left]) -> None:

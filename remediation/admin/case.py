@@ -11,6 +11,7 @@ from django.http import FileResponse, HttpRequest
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action, ChangedMeanwhile
@@ -33,19 +34,19 @@ from remediation.verify import start_verify
 LATEST_JOBS = 10
 
 _CRITERIA = {
-    "calculator": "calculator",
-    "services": "services",
-    "versions": "releases",
-    "calculated_from": "calculated from",
-    "calculated_before": "calculated before",
-    "occurred_from": "occurred from",
-    "occurred_before": "occurred before",
-    "stores": "stores",
-    "countries": "countries",
-    "currencies": "currencies",
-    "references": "transactions",
-    "total_from": "total at least",
-    "total_to": "total at most",
+    "calculator": gettext_lazy("calculator"),
+    "services": gettext_lazy("services"),
+    "versions": gettext_lazy("releases"),
+    "calculated_from": gettext_lazy("calculated from"),
+    "calculated_before": gettext_lazy("calculated before"),
+    "occurred_from": gettext_lazy("occurred from"),
+    "occurred_before": gettext_lazy("occurred before"),
+    "stores": gettext_lazy("stores"),
+    "countries": gettext_lazy("countries"),
+    "currencies": gettext_lazy("currencies"),
+    "references": gettext_lazy("transactions"),
+    "total_from": gettext_lazy("total at least"),
+    "total_to": gettext_lazy("total at most"),
 }
 
 
@@ -73,16 +74,16 @@ class CaseAdmin(ActingAdmin):
     list_display = ("name", "incident", "stage", "opened_by", "opened")
     list_select_related = ("opened_by",)
 
-    @admin.display(description="case")
+    @admin.display(description=gettext_lazy("case"))
     def name(self, case: Case) -> str:
-        return f"Case {case.pk}"
+        return _("Case %s") % case.pk
 
-    @admin.display(description="stage")
+    @admin.display(description=gettext_lazy("stage"))
     def stage(self, case: Case) -> str:
         outlook: Outlook = case.__dict__["outlook"]
         return badge(outlook.tone, str(outlook.stage.label))
 
-    @admin.display(description="opened")
+    @admin.display(description=gettext_lazy("opened"))
     def opened(self, case: Case) -> str:
         return moment(case.opened_at)
 
@@ -156,7 +157,7 @@ class CaseAdmin(ActingAdmin):
 
 def _criteria(revision: CaseRevision) -> list[tuple[str, str]]:
     return [
-        (label, ", ".join(value) if isinstance(value, list) else str(value))
+        (str(label), ", ".join(value) if isinstance(value, list) else str(value))
         for name, label in _CRITERIA.items()
         if (value := revision.criteria.get(name))
     ]
@@ -215,9 +216,13 @@ def _insist_standing(request: HttpRequest, case: Case) -> None:
     standing = Plan.objects.filter(case=case, status__in=OPEN_PLAN).only("pk", "kind").first()
     shown = request.POST.get("standing", "")
     if (str(standing.pk) if standing else "") != shown:
-        now = f"{standing} is open now" if standing else "the plan that was open is so no more"
         raise ChangedMeanwhile(
-            f"The case is not as your page showed it: {now}. Nothing was done; look again."
+            _("The case is not as your page showed it: %s is open now. Nothing was done; look again.")
+            % standing
+            if standing
+            else _(
+                "The case is not as your page showed it: the plan that was open is so no more. Nothing was done; look again."
+            )
         )
 
 
@@ -290,7 +295,7 @@ def press_preview(request: HttpRequest, case: Case, acting_user: User) -> Plan:
     """Preview the case, again where a plan is open."""
     _insist_standing(request, case)
     plan = request_preview(case, acting_user=acting_user, again=True)
-    messages.success(request, f"{plan} is being previewed. It changes nothing.")
+    messages.success(request, _("%s is being previewed. It changes nothing.") % plan)
     return plan
 
 
@@ -298,11 +303,12 @@ def press_verify(request: HttpRequest, case: Case, acting_user: User) -> Job:
     """Verify the case, or lead to the verification that runs."""
     job = start_verify(case, acting_user=acting_user)
     if job.requested_by_id == acting_user.pk:
-        messages.success(request, f"{case} is being verified. It changes nothing.")
+        messages.success(request, _("%s is being verified. It changes nothing.") % case)
     else:
         messages.info(
             request,
-            f"{job.requested_by} asked for this verification already, at {job.requested_at:%H:%M:%S} UTC.",
+            _("%(who)s asked for this verification already, at %(time)s UTC.")
+            % {"who": job.requested_by, "time": f"{job.requested_at:%H:%M:%S}"},
         )
     return job
 
@@ -313,12 +319,13 @@ def press_revert(request: HttpRequest, case: Case, acting_user: User) -> Plan:
     named = request.POST.get("plan", "")
     source = case.plans.filter(pk=int(named)).first() if named.isdigit() and len(named) < 19 else None
     if source is None:
-        raise ChangedMeanwhile(f"{case} has no such plan to take back.")
+        raise ChangedMeanwhile(_("%s has no such plan to take back.") % case)
     plan = request_revert(
         case, acting_user=acting_user, reason=request.POST.get("reason", "").strip(), plan=source, again=True
     )
     messages.success(
-        request, f"{plan} is being prepared. It changes nothing until it is approved and applied."
+        request,
+        _("%s is being prepared. It changes nothing until it is approved and applied.") % plan,
     )
     return plan
 

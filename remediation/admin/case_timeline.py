@@ -10,6 +10,8 @@ from django.db.models import BigIntegerField, Count, Max, Min, Q, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from audit.models import AuditEntry
 from audit.sentence import sentence
@@ -20,7 +22,7 @@ from transactions.templatetags.money import count
 
 MOST_TOLD = 200
 """Entries that a page tells, the newest; the trail has all. What chunks did is one line for each job and kind, however many there were."""
-_SUMMED = ("scanned", "proposed", "failed", "applied", "conflicts")
+_SUMMED = ("scanned", "proposed", "failed", "left_out", "applied", "conflicts")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def _step(entry: AuditEntry, case: Case) -> Step:
     tone, addition = _MEANING.get(entry.event, _NOTHING)(entry.data)
     # On its own page a case needs no name.
     words = (
-        sentence(entry).replace(str(case)[:254], "the case")
+        sentence(entry).replace(str(case)[:254], _("the case"))
         if entry.subject_id == case.pk
         else sentence(entry)
     )
@@ -109,35 +111,54 @@ def _of_chunks(case: Case, jobs: dict[int, Job]) -> Iterator[Step]:
         )
 
 
-def _times(number: int, one: str, many: str) -> str:
-    return f"{count(number)} {one if number == 1 else many}"
-
-
 def _scanned(group: dict[str, Any]) -> str:
-    failed = f", {count(group['failed'])} could not be calculated" if group["failed"] else ""
-    return (
-        f"{_times(group['chunks'], 'chunk', 'chunks')} scanned, {_times(group['scanned'], 'row', 'rows')}, "
-        f"{count(group['proposed'])} to correct{failed}"
-    )
+    clauses = [
+        ngettext("%(n)s chunk scanned", "%(n)s chunks scanned", group["chunks"]) % _n(group["chunks"]),
+        ngettext("%(n)s row", "%(n)s rows", group["scanned"]) % _n(group["scanned"]),
+        _("%(n)s to correct") % _n(group["proposed"]),
+    ]
+    if group["left_out"]:
+        clauses.append(_("%(n)s left out") % _n(group["left_out"]))
+    if group["failed"]:
+        clauses.append(_("%(n)s could not be calculated") % _n(group["failed"]))
+    return ", ".join(clauses)
 
 
 def _applied(group: dict[str, Any]) -> str:
-    conflicts = (
-        f", {_times(group['conflicts'], 'conflict', 'conflicts')} left alone" if group["conflicts"] else ""
-    )
-    return (
-        f"{_times(group['chunks'], 'chunk', 'chunks')} applied, "
-        f"{_times(group['applied'], 'transaction', 'transactions')} moved{conflicts}"
-    )
+    clauses = [
+        ngettext("%(n)s chunk applied", "%(n)s chunks applied", group["chunks"]) % _n(group["chunks"]),
+        ngettext("%(n)s transaction moved", "%(n)s transactions moved", group["applied"])
+        % _n(group["applied"]),
+    ]
+    if group["conflicts"]:
+        clauses.append(
+            ngettext("%(n)s conflict left alone", "%(n)s conflicts left alone", group["conflicts"])
+            % _n(group["conflicts"])
+        )
+    return ", ".join(clauses)
+
+
+def _n(number: int) -> dict[str, str]:
+    return {"n": count(number)}
 
 
 _CHUNKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "chunk.scanned": _scanned,
     "chunk.applied": _applied,
-    "chunk.split": lambda group: f"{_times(group['chunks'], 'chunk', 'chunks')} split in two",
-    "chunk.quarantined": lambda group: f"{_times(group['chunks'], 'row', 'rows')} quarantined",
+    "chunk.split": lambda group: (
+        ngettext("%(n)s chunk split in two", "%(n)s chunks split in two", group["chunks"])
+        % _n(group["chunks"])
+    ),
+    "chunk.quarantined": lambda group: (
+        ngettext("%(n)s row quarantined", "%(n)s rows quarantined", group["chunks"]) % _n(group["chunks"])
+    ),
     "lease.reclaimed": lambda group: (
-        f"{_times(group['chunks'], 'chunk', 'chunks')} taken back from lost workers"
+        ngettext(
+            "%(n)s chunk taken back from lost workers",
+            "%(n)s chunks taken back from lost workers",
+            group["chunks"],
+        )
+        % _n(group["chunks"])
     ),
 }
 
@@ -165,19 +186,32 @@ def _toned(tone: str) -> Meaning:
 
 
 def _sealed(data: dict[str, Any]) -> tuple[str, str]:
-    return "", f": {_times(data['proposed'], 'correction', 'corrections')} to decide on"
+    words = ngettext(
+        "%(n)s correction to decide on", "%(n)s corrections to decide on", data["proposed"]
+    ) % _n(data["proposed"])
+    return "", f": {words}"
 
 
 def _edited(data: dict[str, Any]) -> tuple[str, str]:
-    return "", f": it leaves out {Exclusions.from_json(data['exclusions'])}"
+    return "", ": " + _("it leaves out %s") % Exclusions.from_json(data["exclusions"])
 
 
 def _verified(data: dict[str, Any]) -> tuple[str, str]:
+    left_out = (
+        ngettext(", %(n)s is left out", ", %(n)s are left out", data["excluded"]) % _n(data["excluded"])
+        if data.get("excluded")
+        else ""
+    )
     if not data["reconciled"]:
-        return "bad", ": it does not add up"
+        return "bad", ": " + _("it does not add up")
     if data["differing"]:
-        return "waiting", f": everything adds up, {count(data['differing'])} still differ"
-    return "good", ": everything adds up, and nothing is left"
+        differing = ngettext(
+            "everything adds up, %(n)s still differs",
+            "everything adds up, %(n)s still differ",
+            data["differing"],
+        ) % _n(data["differing"])
+        return "waiting", f": {differing}{left_out}"
+    return "good", ": " + _("everything adds up, and nothing is left") + left_out
 
 
 _NOTHING = _toned("")

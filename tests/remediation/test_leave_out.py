@@ -16,7 +16,7 @@ from remediation.exclusions import Exclusions, InvalidExclusions
 from remediation.leave_out import leave_out, take_in
 from remediation.models import Case, CaseRevision, Outcome, Plan
 from remediation.preview import PlanUnderWay, request_preview
-from remediation.retry import request_retry
+from remediation.retry import NotRetriable, request_retry, rows_to_retry
 from remediation.stage import Stage, stage_of
 from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, digest, opened, previewed, verified, work_until_ended
@@ -200,6 +200,19 @@ def test_a_retry_leaves_out_what_its_plan_does(engineer: User, approver: User) -
     applied(plan, engineer)
     retry = done(request_retry(plan, acting_user=engineer))
     assert counted(retry) == {"scanned": 1, "left_out": 1}
+
+
+def test_what_was_edited_since_is_not_tried_again_as_it_was(engineer: User, approver: User) -> None:
+    up, _ = wrong()
+    plan = approved(previewed(engineer), approver)
+    recalculate(up[0], fee_percent=5, at=plan.requested_at)
+    applied(plan, engineer)
+    plan.refresh_from_db()
+    assert rows_to_retry(plan) == 1
+    without(plan.case, engineer, causes=(DOWN,))
+    assert rows_to_retry(plan) == 0
+    with pytest.raises(NotRetriable, match="preview the case again"):
+        request_retry(plan, acting_user=engineer)
 
 
 def test_the_database_takes_no_rows_left_out_of_a_plan_whose_case_leaves_nothing_out(engineer: User) -> None:
