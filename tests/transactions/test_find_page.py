@@ -9,7 +9,7 @@ from django.test import Client
 
 from tests.conftest import UserFactory
 from tests.remediation.incident import START, recalculate, report
-from transactions.models import Transaction
+from transactions.models import Release, Transaction
 
 Finder = Callable[..., str]
 
@@ -166,3 +166,25 @@ def test_a_page_asks_few_questions(
     report(60)
     with django_assert_max_num_queries(14):  # type: ignore[attr-defined]
         shown(support, "?calculator=fee&store=s-1&currency=USD&country=US&reference=o-1&version=1.0.0")
+
+
+def test_a_release_leads_to_what_stands_on_it(support: Client) -> None:
+    report(3)
+    report(2, service="checkout", first=3)
+    release = Release.objects.get(service="checkout")
+    page = support.get(f"/transactions/release/{release.pk}/").content.decode()
+    (address,) = addresses(page, "Find what stands on it")
+    assert headline(shown(support, address.removeprefix("/find/"))) == "2 transactions match"
+
+
+def test_times_of_an_address_mean_the_same_in_every_readers_zone(support: Client) -> None:
+    report(5)
+    support.cookies["amends_zone"] = "Asia/Tokyo"
+    page = shown(support, "?from=2026-03-02T08:00:01")
+    assert headline(page) == "4 transactions match"
+    assert 'name="zone" value="UTC"' in page
+    assert 'name="zone" value="Asia/Tokyo"' in shown(support)
+    answer = support.get(
+        "/find/?calculator=fee&zone=Asia/Tokyo&from=2026-03-02T17:00:01", headers={"HX-Request": "true"}
+    )
+    assert answer["HX-Push-Url"] == "/find/?calculator=fee&from=2026-03-02T17%3A00%3A01&zone=Asia%2FTokyo"

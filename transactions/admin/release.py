@@ -6,6 +6,9 @@ from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from audit.admin import ReadOnlyAdmin
 from audit.templatetags.reading import moment
@@ -19,7 +22,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
     list_display = ("calculator", "version", "service", "since")
     list_display_links = ("calculator", "version")
 
-    @admin.display(description="known since")
+    @admin.display(description=gettext_lazy("known since"))
     def since(self, release: Release) -> str:
         return moment(release.recorded_at)
 
@@ -29,6 +32,9 @@ class ReleaseAdmin(ReadOnlyAdmin):
             "first": made.order_by("calculated_at", "id").first(),
             "last": made.order_by("-calculated_at", "-id").first(),
             "has_code": _has_code(subject),
+            "found": urlencode(
+                {"calculator": subject.calculator, "version": subject.version, "service": subject.service}
+            ),
         }
 
 
@@ -54,23 +60,23 @@ class CalculationAdmin(ReadOnlyAdmin):
         # The index is (release, calculated_at, id): without a release the list follows the primary key.
         return self.keyset if request.GET.get("release") else ("-id",)
 
-    @admin.display(description="calculated")
+    @admin.display(description=gettext_lazy("calculated"))
     def when(self, calculation: Calculation) -> str:
         return moment(calculation.calculated_at)
 
-    @admin.display(description="transaction")
+    @admin.display(description=gettext_lazy("transaction"))
     def transaction_page(self, calculation: Calculation) -> str:
         page = reverse("admin:transactions_transaction_change", args=[calculation.transaction_id])
         return format_html('<a href="{}">{}</a>', page, calculation.transaction)
 
-    @admin.display(description="total")
+    @admin.display(description=gettext_lazy("total"))
     def total_in_currency(self, calculation: Calculation) -> str:
         facts = calculation.transaction
         return money_text(calculation.total, facts.currency, facts.scale)
 
-    @admin.display(description="from")
+    @admin.display(description=gettext_lazy("from"))
     def origin(self, calculation: Calculation) -> str:
-        return "proposed by a plan" if calculation.is_proposal else "reported by its service"
+        return _("proposed by a plan") if calculation.is_proposal else _("reported by its service")
 
     def page_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         calculation = self.subject(request, pk)

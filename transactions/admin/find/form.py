@@ -141,6 +141,7 @@ class FindForm:
             query.pop(name, None)
             if moment is not None:
                 query[name] = for_field(moment, self.zone)
+        query["zone"] = self.zone_name
         for name, value in more.items():
             query[name] = value
         return query.urlencode()
@@ -165,7 +166,7 @@ class FindForm:
             if name in SEVERAL:
                 if self.several.get(name):
                     query.setlist(name, self.several[name])
-            elif self.values.get(name) and (name, self.values[name]) != ("zone", "UTC"):
+            elif self.values.get(name) and name != "zone":
                 query[name] = self.values[name]
         if not relative and query.pop("window", "") and self.selection is not None:
             for name, moment in (
@@ -174,6 +175,9 @@ class FindForm:
             ):
                 if moment is not None:
                     query[name] = for_field(moment, self.zone)
+        has_times = any(name in query for name in _TIMES)
+        if has_times or self.zone_name != timezone.get_current_timezone_name():
+            query["zone"] = self.zone_name
         return query
 
 
@@ -197,6 +201,10 @@ def read_find(asked: QueryDict) -> FindForm:
     if any(_UNPRINTABLE in value for value in chain(form.values.values(), *form.several.values())):
         form.problems.append(Problem("", _("There is a character in it that nothing is named with.")))
         return form
+    if not form.values["zone"]:
+        # Times of an address mean the same to everybody; a form without times begins with the reader's own zone.
+        has_times = any(form.values[name] for name in _TIMES)
+        form.values["zone"] = "UTC" if has_times else timezone.get_current_timezone_name()
     _read_calculator(form)
     _read_releases(form)
     _read_places(form)
