@@ -22,7 +22,7 @@ EXACT_TO = 50_000
 WALK = 20_000
 """So many standing transactions one page looks through for those that match, where only the facts tell."""
 _SAMPLED_FOR_COUNTS = 20_000
-_SAMPLED_QUICKLY = 5_000
+_SAMPLED_QUICKLY = 3_000
 
 
 @dataclass(frozen=True)
