@@ -56,6 +56,15 @@ class Signing:
             seal_all(connection)
             self.last.write_text(sign_checkpoint(connection, self._signer).text, encoding="ascii")
 
+    def hand_over(self) -> None:
+        """The last checkpoint of this key, which names another; that one signs from then on. `public` stays the first one."""
+        file = self._folder / "next-key.pem"
+        public = make_key(file)
+        with connect() as connection:
+            seal_all(connection)
+            sign_checkpoint(connection, self._signer, new_key=public)
+        self._signer = KeySigner(file.read_bytes(), "a test")
+
 
 def pack_of(case: Case, into: Path, user: User) -> Path:
     with into.open("xb") as file:
