@@ -75,11 +75,15 @@ def edit_case(
     acting_user: User,
     leave_out: Exclusions = _NOTHING,
     take_in: Exclusions = _NOTHING,
+    selection: Selection | None = None,
+    target_version: str = "",
 ) -> CaseRevision:
-    """The case's revision that leaves out `leave_out` too, and takes `take_in` in again; where it does, the one that stands.
+    """The case's revision that looks at `selection`, corrects to `target_version`, leaves out `leave_out` too and takes `take_in` in again;
+    what is not given stays. Where nothing would change it is the one that stands.
 
     Whoever edits may not decide on the case's plans. An open plan that would correct gives way: nobody is to apply what the case asks for
-    no more. Raises `NotPermitted`, `ReasonMissing`, `InvalidExclusions` where there is no such cause or store, or `PlanUnderWay`.
+    no more. Raises `NotPermitted`, `ReasonMissing`, `InvalidExclusions` where there is no such cause or store, `InvalidSelection` where no
+    release matches, or `PlanUnderWay`.
     """
     demand(acting_user, "remediation.open_case")
     if not reason.strip():
@@ -89,16 +93,20 @@ def edit_case(
         standing = case.revisions.latest("number")
         before = Exclusions.from_json(standing.exclusions)
         after = before.but_not(take_in).and_also(leave_out)
-        if after == before:
+        criteria = standing.criteria if selection is None else selection.to_criteria()
+        target_version = target_version.strip() or standing.target_version
+        if (after, criteria, target_version) == (before, standing.criteria, standing.target_version):
             return standing
+        if selection is not None:
+            selection.releases()
         _insist_known(case, leave_out)
         _give_way(case, acting_user)
         revision = CaseRevision.objects.create(
             case=case,
             number=standing.number + 1,
-            criteria=standing.criteria,
+            criteria=criteria,
             exclusions=after.to_json(),
-            target_version=standing.target_version,
+            target_version=target_version,
             edited_by=acting_user,
         )
         record(

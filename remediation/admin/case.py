@@ -17,7 +17,9 @@ from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action, ChangedMeanwhile
 from remediation.admin.badge import PLAN_TONES, badge
 from remediation.admin.beside import choose_view
+from remediation.admin.case_edit import edit_fields, press_edit
 from remediation.admin.case_timeline import timeline_of
+from remediation.admin.criteria import CRITERIA
 from remediation.admin.left_out import left_out_rows, press_leave_out, press_take_in
 from remediation.admin.plan_summary import Sum, change_in_words, plan_change_in_words, sums
 from remediation.admin.stage import Outlook, outlooks_of
@@ -32,22 +34,6 @@ from remediation.verification import CLASSES
 from remediation.verify import start_verify
 
 LATEST_JOBS = 10
-
-_CRITERIA = {
-    "calculator": gettext_lazy("calculator"),
-    "services": gettext_lazy("services"),
-    "versions": gettext_lazy("releases"),
-    "calculated_from": gettext_lazy("calculated from"),
-    "calculated_before": gettext_lazy("calculated before"),
-    "occurred_from": gettext_lazy("occurred from"),
-    "occurred_before": gettext_lazy("occurred before"),
-    "stores": gettext_lazy("stores"),
-    "countries": gettext_lazy("countries"),
-    "currencies": gettext_lazy("currencies"),
-    "references": gettext_lazy("transactions"),
-    "total_from": gettext_lazy("total at least"),
-    "total_to": gettext_lazy("total at most"),
-}
 
 
 @dataclass(frozen=True)
@@ -106,6 +92,7 @@ class CaseAdmin(ActingAdmin):
             "revert": press_revert,
             "evidence": press_evidence,
             "comment": press_comment,
+            "edit": standing_as_shown(press_edit),
             "leave_out": standing_as_shown(press_leave_out),
             "take_in": standing_as_shown(press_take_in),
         }
@@ -144,6 +131,7 @@ class CaseAdmin(ActingAdmin):
             "life": timeline_of(subject, plans),
             "may_preview": request.user.has_perm("remediation.preview_plan"),
             "may_take_evidence": request.user.has_perm("audit.export_trail"),
+            "edit_fields": edit_fields(revision),
             "any_left_out": any((plan.manifest or {}).get("left_out") for plan in plans),
             "plans_to_compare": comparable(plans),
             "currencies": _currencies(plans),
@@ -158,7 +146,7 @@ class CaseAdmin(ActingAdmin):
 def _criteria(revision: CaseRevision) -> list[tuple[str, str]]:
     return [
         (str(label), ", ".join(value) if isinstance(value, list) else str(value))
-        for name, label in _CRITERIA.items()
+        for name, label in CRITERIA.items()
         if (value := revision.criteria.get(name))
     ]
 

@@ -18,6 +18,7 @@ from audit.sentence import sentence
 from remediation.exclusions import Exclusions
 from remediation.models import AuditSample, Case, Job, Plan
 from remediation.trail_of_a_case import CHUNKS
+from transactions.selection import Selection
 from transactions.templatetags.money import count
 
 MOST_TOLD = 200
@@ -193,7 +194,12 @@ def _sealed(data: dict[str, Any]) -> tuple[str, str]:
 
 
 def _edited(data: dict[str, Any]) -> tuple[str, str]:
-    return "", ": " + _("it leaves out %s") % Exclusions.from_json(data["exclusions"])
+    words = _("it looks at %(selection)s, is to be as of %(version)s, and leaves out %(left_out)s") % {
+        "selection": Selection.from_criteria(data["criteria"]),
+        "version": data["target_version"],
+        "left_out": Exclusions.from_json(data["exclusions"]),
+    }
+    return "", f": {words}"
 
 
 def _verified(data: dict[str, Any]) -> tuple[str, str]:

@@ -90,6 +90,6 @@ def test_the_pages_fit_and_everybody_can_use_them(
     reader = signed_in("engineer", width=width, color_scheme=color_scheme)
     for name, path in pages.items():
         page = reader.open(path)
-        for details in page.locator("details.leave-out > summary").all():
+        for details in page.locator("details.leave-out > summary, details.edit-case > summary").all():
             details.click()
         assert wrong_with(page, f"leaving-out-{name}", f"{width} {color_scheme}") == []

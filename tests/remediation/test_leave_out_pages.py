@@ -108,3 +108,46 @@ def test_what_arrived_since_is_told_with_a_follow_up_plan_on_offer(
     follow_up.refresh_from_db()
     assert follow_up.manifest is not None
     assert follow_up.manifest["proposed"] == 2
+
+
+def test_a_case_comes_to_look_at_something_else(client: Client, engineer: User, plan: Plan) -> None:
+    client.force_login(engineer)
+    assert 'value="payments"' in client.get(f"/remediation/case/{plan.case_id}/").content.decode()
+    fields = {"services": "payments", "versions": "1.0.0", "stores": "s-2, s-1,", "target_version": "3.0.0"}
+    press(client, plan, "edit", reason="Three percent.", standing=plan.pk, total_from="10.10", **fields)
+    revision = plan.case.revisions.latest("number")
+    assert (revision.number, revision.target_version, revision.edited_by) == (2, "3.0.0", engineer)
+    assert revision.criteria == {
+        "calculator": "fee",
+        "services": ["payments"],
+        "versions": ["1.0.0"],
+        "stores": ["s-1", "s-2"],
+        "total_from": "10.1",
+    }
+    newer = Plan.objects.latest("pk")
+    work_until_ended(newer.jobs.get())
+    newer.refresh_from_db()
+    assert newer.manifest is not None
+    assert (newer.manifest["target_version"], newer.manifest["format"]) == ("3.0.0", "plan/1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"calculated_from": "yesterday"}, "no time or amount"),
+        ({"calculated_from": "2026-03-02T08:00:00"}, "explicit offset"),
+        ({"versions": "9.9.9"}, "No release matches"),
+        ({"target_version": "9.9.9"}, "9.9.9"),
+        ({"total_from": "ten"}, "total_from"),
+        ({"reason": ""}, "Say why"),
+    ],
+)
+def test_an_edit_that_makes_no_sense_is_told_and_nothing_changes(
+    client: Client, engineer: User, plan: Plan, fields: dict[str, str], why: str
+) -> None:
+    client.force_login(engineer)
+    same = {"services": "payments", "versions": "1.0.0", "reason": "So.", "standing": str(plan.pk)}
+    answer = press(client, plan, "edit", **(same | {"target_version": "3.0.0"} | fields))
+    assert why in said(answer)
+    plan.refresh_from_db()
+    assert (plan.case.revisions.count(), plan.status) == (1, Plan.Status.READY)
