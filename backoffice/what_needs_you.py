@@ -16,7 +16,7 @@ from backoffice.site import AmendsAdminSite
 from remediation.admin.plan_summary import plan_change_in_words
 from remediation.admin.progress import JobAtWork, jobs_at_work
 from remediation.admin.stage import outlooks_of
-from remediation.approval import why_not_decide
+from remediation.approval import undecided_by
 from remediation.models import Case, Job, Plan
 from remediation.stage import Stage
 from transactions.models import Transaction
@@ -67,11 +67,12 @@ def waiting_plans(request: HttpRequest) -> dict[str, Any]:
         )[:MOST_SHOWN]
     )
     may_approve = request.user.has_perm("remediation.approve_plan")
+    yours = undecided_by(plans, cast("User", request.user)) if may_approve else set()
     to_decide = [
         {
             "plan": plan,
             "money": plan_change_in_words(plan),
-            "yours": may_approve and not why_not_decide(plan, cast("User", request.user)),
+            "yours": plan.pk in yours,
         }
         for plan in plans
         if plan.status == Plan.Status.READY and not plan.proposes_nothing

@@ -1,5 +1,6 @@
 """A second person's decision on exactly what was previewed."""
 
+from collections.abc import Sequence
 from hmac import compare_digest
 
 from django.contrib.auth.models import User
@@ -11,7 +12,7 @@ from audit.events import EventType
 from audit.permission import demand
 from audit.trail import record
 from remediation.events import PLAN_APPROVED, PLAN_REJECTED, PlanDecided
-from remediation.models import Approval, Case, Plan
+from remediation.models import Approval, Case, CaseRevision, Plan
 
 
 class NotReady(Refused):
@@ -67,6 +68,25 @@ def why_not_decide(plan: Plan, user: User) -> str:
     if not (plan.manifest or {}).get("proposed"):
         return f"{plan} proposes no correction: there is nothing to decide."
     return ""
+
+
+def undecided_by(plans: Sequence[Plan], user: User) -> set[int]:
+    """Ids of those of `plans` that wait for a decision which `user` may give, but for the permission, and has not given. Two queries."""
+    edited = set(
+        CaseRevision.objects.filter(case__in={plan.case_id for plan in plans}, edited_by=user).values_list(
+            "case_id", flat=True
+        )
+    )
+    decided = set(Approval.objects.filter(plan__in=plans, decided_by=user).values_list("plan_id", flat=True))
+    return {
+        plan.pk
+        for plan in plans
+        if plan.status == Plan.Status.READY
+        and not plan.proposes_nothing
+        and plan.requested_by_id != user.pk
+        and plan.case_id not in edited
+        and plan.pk not in decided
+    }
 
 
 def _decide(

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 
 from audit.admin.read_only import ReadOnlyAdmin
 from audit.errors import Refused
@@ -79,6 +80,12 @@ class ActingAdmin(ReadOnlyAdmin):
             subject = self.subject(request, pk)
             if request.method != "POST":
                 # Back from signing in again: the button has to be pressed once more.
+                messages.warning(
+                    request,
+                    _(
+                        "You were signed out meanwhile, so the button did nothing. Press it again if it still fits."
+                    ),
+                )
                 return HttpResponseRedirect(page_of(subject))
             assert isinstance(request.user, User)
             try:

@@ -20,6 +20,7 @@ from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, opened, previewed, verified
 from tests.remediation.incident import START, recalculate, report
 from transactions.models import Release
+from transactions.selection import Selection
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 WEEK_AGO = timedelta(days=7)
@@ -62,6 +63,25 @@ def test_what_waits_for_whom_is_told_to_each(client: Client, engineer: User, app
     approved(plan, approver)
     assert "You can apply it" in home(client, engineer)
     assert "You can apply it" not in home(client, approver)
+
+
+def test_many_plans_take_no_more_queries_and_who_has_decided_need_not_again(
+    client: Client, engineer: User, approver: User, settings: Any, django_assert_max_num_queries: Any
+) -> None:
+    settings.AMENDS_APPROVAL_POLICY = {"approvals": 2, "approvals_for_large": 2}
+    plans = []
+    for number in range(6):
+        report(1, first=100 * number, service=f"service-{number}")
+        plans.append(previewed(engineer, selection=Selection("fee", services=(f"service-{number}",))))
+    client.force_login(approver)
+    client.get("/")
+    with django_assert_max_num_queries(24):
+        answer = client.get("/")
+    assert sum(each["yours"] for each in answer.context["to_decide"]) == 6
+    approved(plans[0], approver)
+    told = {each["plan"]: each["yours"] for each in client.get("/").context["to_decide"]}
+    assert told.get(plans[0], False) is False
+    assert sum(told.values()) == 5
 
 
 def test_support_gets_a_search_box_and_nobody_else_needs_one_in_the_middle(

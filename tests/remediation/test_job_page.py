@@ -105,6 +105,16 @@ def test_who_may_not_steer_sees_no_buttons_and_is_refused(
     assert (job.status, job.workers) == ("running", None)
 
 
+def test_a_button_that_led_to_signing_in_says_that_it_did_nothing(
+    client: Client, job: Job, engineer: User
+) -> None:
+    client.force_login(engineer)
+    answer = client.get(f"/remediation/job/{job.pk}/pause/", follow=True)
+    assert "the button did nothing" in str(next(iter(answer.context["messages"])))
+    job.refresh_from_db()
+    assert job.status == "running"
+
+
 def test_buttons_need_the_forms_token(job: Job, engineer: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(engineer)
