@@ -108,12 +108,12 @@ def _write(case: Case, writer: _Writer) -> Packed:
     entries = evidence.thread_entries("case", case.pk)
     span = evidence.span_of(entries)
     told = {"case": case, "trail": trail, "made_at": made_at, "span": span}
-    writer.write("README.txt", [render_to_string("remediation/evidence_readme.txt", told).encode()])
-    writer.write("verify.py", [VERIFIER.read_bytes()])
-    with timezone.override(
-        UTC
-    ):  # whatever the zone of whoever takes it: the file says that its times are UTC
+    # Whatever the zone of whoever takes it: the files say that their times are UTC.
+    with timezone.override(UTC):
+        readme = render_to_string("remediation/evidence_readme.txt", told)
         summary = render_to_string("remediation/evidence_summary.html", told | summary_of(case))
+    writer.write("README.txt", [readme.encode()])
+    writer.write("verify.py", [VERIFIER.read_bytes()])
     writer.write("summary.html", [summary.encode()])
     writer.write("case.json", [orjson.dumps(rows.case_row(case, span), option=orjson.OPT_INDENT_2)])
     for name, found in (

@@ -4,7 +4,6 @@ Without Chromium these tests are skipped, saying so; where the environment varia
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,29 +16,15 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.browser.chromium import FLAGS, chromium
 from tests.conftest import PASSWORD, UserFactory
 
 ROOT = Path(__file__).parent.parent.parent
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def _chromium() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((found for name in names if (found := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    executable = _chromium()
+    executable = chromium()
     if executable is None:
         message = (
             "THE BROWSER TESTS DID NOT RUN: there is no Chromium here (Debian: apt-get install chromium)."

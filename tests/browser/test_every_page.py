@@ -28,6 +28,7 @@ def as_seen_by(role: str, users: UserFactory) -> ReachablePages:
     return reachable_pages(client, each_view=1, more_of=MORE_OF)
 
 
+@pytest.mark.timeout(900)  # some sixty pages
 @WIDE_AND_NARROW
 def test_every_page_fits_and_axe_finds_nothing(
     signed_in: ReaderFactory, users: UserFactory, width: int, color_scheme: str

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,10 @@ def test_its_summary_is_in_utc_whatever_zone_its_taker_reads_pages_in(
     case = previewed(users("engineer")).case
     with timezone.override(ZoneInfo("Asia/Tokyo")):
         pack = pack_of(case, tmp_path / "pack.zip", users("auditor"))
-    assert f"{case.opened_at:%Y-%m-%d %H:%M:%S} UTC" in taken_apart(pack)["summary.html"].decode()
+    members = taken_apart(pack)
+    assert f"{case.opened_at:%Y-%m-%d %H:%M:%S} UTC" in members["summary.html"].decode()
+    made_at = datetime.fromisoformat(json.loads(members["manifest.json"])["made_at"])
+    assert f"made {made_at:%Y-%m-%d %H:%M:%S} UTC" in members["README.txt"].decode()
 
 
 def test_every_correction_is_in_it_with_what_became_of_it(made: tuple[Path, Signing, Case]) -> None:

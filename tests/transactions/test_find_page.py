@@ -188,3 +188,11 @@ def test_times_of_an_address_mean_the_same_in_every_readers_zone(support: Client
         "/find/?calculator=fee&zone=Asia/Tokyo&from=2026-03-02T17:00:01", headers={"HX-Request": "true"}
     )
     assert answer["HX-Push-Url"] == "/find/?calculator=fee&from=2026-03-02T17%3A00%3A01&zone=Asia%2FTokyo"
+
+
+def test_charts_say_utc_and_mean_it_whatever_zone_the_reader_is_in(support: Client) -> None:
+    report(1)
+    support.cookies["amends_zone"] = "Asia/Tokyo"
+    page = shown(support)
+    assert "<title>2026-03-02 08:00 UTC: 1</title>" in page
+    assert '<time datetime="2026-03-02T08:00:00+00:00">2026-03-02 08:00</time>' in page
