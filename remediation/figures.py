@@ -135,7 +135,7 @@ class StoreSum:
 @dataclass
 class StoreSums:
     """The stores of one currency and scale, those that the most money is about first. Where not `exact`, rows and sums are the least that
-    they may be: a chunk with very many stores keeps only the largest.
+    they may be: a chunk with very many stores keeps only the largest. `everywhere` are the sums of each in all currencies.
     """
 
     currency: str
@@ -144,6 +144,7 @@ class StoreSums:
     by_rows: list[StoreSum]
     stores: int
     exact: bool
+    everywhere: dict[int, list[StoreSum]]
 
 
 def merge_stores(chunks: Iterable[Mapping[str, Mapping[str, Any]]], most: int) -> list[StoreSums]:
@@ -164,17 +165,20 @@ def merge_stores(chunks: Iterable[Mapping[str, Mapping[str, Any]]], most: int) -
                     counted.up += up
             if part["left"][0]:
                 cut.add(key)
-    return [
-        StoreSums(
-            key.partition(":")[0],
-            int(key.partition(":")[2]),
-            nlargest(most, stores[key].values(), key=lambda each: (each.size, -each.store)),
-            nlargest(most, stores[key].values(), key=lambda each: (each.rows, -each.store)),
-            len(stores[key]),
-            key not in cut,
+    found = []
+    for key, of_currency in sorted(stores.items()):
+        currency, _, scale = key.partition(":")
+        by_money = nlargest(most, of_currency.values(), key=lambda each: (each.size, -each.store))
+        by_rows = nlargest(most, of_currency.values(), key=lambda each: (each.rows, -each.store))
+        everywhere = {
+            top.store: [part[top.store] for _, part in sorted(stores.items()) if top.store in part]
+            for top in (*by_money, *by_rows)
+        }
+        # A store's rows of another currency may be the ones that were not kept.
+        found.append(
+            StoreSums(currency, int(scale), by_money, by_rows, len(of_currency), not cut, everywhere)
         )
-        for key in sorted(stores)
-    ]
+    return found
 
 
 @dataclass
@@ -276,6 +280,11 @@ def bounds_of(edge: int) -> tuple[int, int]:
     position = EDGES.index(abs(edge)) + 1
     following = EDGES[position] if position < len(EDGES) else 2**63
     return edge, -following if edge < 0 else following
+
+
+def empty_bin(edge: int) -> Bin:
+    """The bin of an edge, without rows."""
+    return Bin(*bounds_of(edge), 0, 0)
 
 
 def agrees(spreads: Iterable[Spread], money: Mapping[str, Mapping[str, int]], proposed: int) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from audit.admin import ReadOnlyAdmin
 from audit.templatetags.reading import moment
@@ -14,7 +15,7 @@ from remediation.models import Outcome
 
 @admin.register(Outcome)
 class OutcomeAdmin(ReadOnlyAdmin):
-    lookups: ClassVar = frozenset({"job", "job__id__exact", "kind__exact"})
+    lookups: ClassVar = frozenset({"job", "job__id__exact", "kind__exact", "reason__exact"})
     list_display = ("transaction_page", "kind", "reason", "job_page", "recorded")
     list_display_links = None
     list_select_related = ("transaction", "job")
@@ -31,15 +32,15 @@ class OutcomeAdmin(ReadOnlyAdmin):
         # Kind alone has no index: it narrows the rows of one job.
         return ("kind",) if any(name in request.GET for name in ("job", "job__id__exact")) else ()
 
-    @admin.display(description="transaction")
+    @admin.display(description=_("transaction"))
     def transaction_page(self, outcome: Outcome) -> str:
         return link_to(outcome.transaction)
 
-    @admin.display(description="job")
+    @admin.display(description=_("job"))
     def job_page(self, outcome: Outcome) -> str:
         return link_to(outcome.job)
 
-    @admin.display(description="recorded")
+    @admin.display(description=_("recorded"))
     def recorded(self, outcome: Outcome) -> str:
         return moment(outcome.recorded_at)
 

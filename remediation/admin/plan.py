@@ -15,9 +15,10 @@ from remediation.admin.actions import ActingAdmin, Action
 from remediation.admin.badge import PLAN_TONES, badge, link_to
 from remediation.admin.beside import beside_rows_view, beside_view
 from remediation.admin.left_out import left_out_of_plan
+from remediation.admin.plan_causes import cause_view, causes_view, listed_causes
+from remediation.admin.plan_figures import charged, figures_view, spreads_of
 from remediation.admin.plan_rows import plan_rows_view
 from remediation.admin.plan_summary import (
-    cause_rows,
     corrections_in_words,
     money_rows,
     plan_change_in_words,
@@ -83,12 +84,16 @@ class PlanAdmin(ActingAdmin):
         )
 
     def own_urls(self) -> list[URLPattern]:
-        rows = self.admin_site.admin_view(plan_rows_view(self))
+        wrap = self.admin_site.admin_view
+        rows = wrap(plan_rows_view(self))
         beside = self.admin_site.admin_view(beside_view(self))
         differing = self.admin_site.admin_view(beside_rows_view(self))
         return [
             *super().own_urls(),
             path("<int:pk>/rows/", rows, name="remediation_plan_rows"),
+            path("<int:pk>/figures/", wrap(figures_view(self)), name="remediation_plan_figures"),
+            path("<int:pk>/causes/", wrap(causes_view(self)), name="remediation_plan_causes"),
+            path("<int:pk>/cause/", wrap(cause_view(self)), name="remediation_plan_cause"),
             path("<int:pk>/beside/<int:other>/", beside, name="remediation_plan_beside"),
             path("<int:pk>/beside/<int:other>/rows/", differing, name="remediation_plan_beside_rows"),
         ]
@@ -109,7 +114,8 @@ class PlanAdmin(ActingAdmin):
             **left_out_of_plan(subject, request.user),
             "tone": PLAN_TONES[Plan.Status(subject.status)],
             "money": money_rows(found),
-            "causes": cause_rows(subject),
+            "charged": charged(subject, spreads_of(subject)),
+            **listed_causes(subject, prove=False),
             "jobs": jobs,
             "preview_job": preview_job,
             "apply_job": apply_job,

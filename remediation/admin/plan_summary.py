@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit.errors import Refused
-from remediation.causes import merge_causes
+from remediation.causes import cause_in_words, merge_causes, parts_of
 from remediation.digest import PlanTotals, totals_in, totals_of
 from remediation.models import Plan
 from remediation.scan import target_calculator
@@ -71,12 +71,30 @@ class MoneyRow:
 
 @dataclass(frozen=True)
 class CauseRow:
-    """Rows that change alike, and the one of them that changes most (None where a plan only moves back)."""
+    """Rows that change alike: how many, what their totals change by, the largest single changes, and up to three of them, the one that
+    changes most first (none where a plan only moves back).
+    """
 
     cause: str
     count: int
     delta: list[Sum]
-    example: Transaction | None
+    largest: list[Sum]
+    examples: list[Transaction]
+
+    @property
+    def example(self) -> Transaction | None:
+        """The one that changes most."""
+        return self.examples[0] if self.examples else None
+
+    @property
+    def in_words(self) -> str:
+        """The cause for people."""
+        return cause_in_words(self.cause)
+
+    @property
+    def can_be_explained(self) -> bool:
+        """Whether it is a cause that a calculator made, and not that a plan is taken back."""
+        return bool(parts_of(self.cause))
 
 
 def totals(plan: Plan) -> PlanTotals:
@@ -100,13 +118,25 @@ def money_rows(found: PlanTotals) -> list[MoneyRow]:
     ]
 
 
-def cause_rows(plan: Plan) -> list[CauseRow]:
-    """Why the plan's rows differ, the most frequent first."""
+def causes_of(plan: Plan) -> list[dict[str, Any]]:
+    """The causes of all chunks of a plan, as `remediation.causes.merge_causes` tells them."""
     stored = plan.chunks.filter(causes__isnull=False).values_list("causes", flat=True)
-    merged: list[dict[str, Any]] = merge_causes([causes for causes in stored if causes is not None])
-    examples = Transaction.objects.in_bulk([cause["example"] for cause in merged if cause["example"]])
+    return merge_causes([causes for causes in stored if causes is not None])
+
+
+def cause_rows(plan: Plan, causes: list[dict[str, Any]] | None = None) -> list[CauseRow]:
+    """Why the plan's rows differ, the most frequent first; `causes` where they have been read already."""
+    merged = causes_of(plan) if causes is None else causes
+    wanted = {known for cause in merged for known, _, _ in cause["examples"]}
+    examples = Transaction.objects.in_bulk(wanted)
     return [
-        CauseRow(cause["cause"], cause["count"], sums(cause["delta"]), examples.get(cause["example"]))
+        CauseRow(
+            cause["cause"],
+            cause["count"],
+            sums(cause["delta"]),
+            sums(cause["largest"]),
+            [examples[known] for known, _, _ in cause["examples"] if known in examples],
+        )
         for cause in merged
     ]
 

@@ -121,3 +121,9 @@ class ExplainingAtLength(_Explaining):
     def explain(self, inputs: Inputs, scale: int) -> list[Step]:
         amounts = _amounts(inputs, scale, 2)
         return [Step("Unit", 1)] * amounts["total"]
+
+
+@register("fee", "with-tip")
+def with_tip(inputs: Inputs, scale: int) -> Amounts:
+    amounts = _amounts(inputs, scale, 2)
+    return {"net": amounts["net"], "fee": amounts["fee"], "tip": 5, "total": amounts["total"] + 5}
