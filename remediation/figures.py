@@ -149,36 +149,49 @@ class StoreSums:
 
 def merge_stores(chunks: Iterable[Mapping[str, Mapping[str, Any]]], most: int) -> list[StoreSums]:
     """The `most` largest stores of all chunks of a plan, by currency and scale."""
-    stores: dict[str, dict[int, StoreSum]] = {}
-    cut: set[str] = set()
+    # Lists: there are tens of thousands, and what is made of each is for the few at the top.
+    stores: dict[str, dict[int, list[int]]] = {}
+    cut = False
     for figures in chunks:
         for key, part in figures.items():
-            currency, _, scale = key.partition(":")
             into = stores.setdefault(key, {})
-            for store, rows, down, up in part["stores"]:
-                counted = into.get(store)
-                if counted is None:
-                    into[store] = StoreSum(store, currency, int(scale), rows, down, up)
+            for counted in part["stores"]:
+                so_far = into.get(counted[0])
+                if so_far is None:
+                    into[counted[0]] = counted[:]
                 else:
-                    counted.rows += rows
-                    counted.down += down
-                    counted.up += up
-            if part["left"][0]:
-                cut.add(key)
+                    so_far[1] += counted[1]
+                    so_far[2] += counted[2]
+                    so_far[3] += counted[3]
+            # A store's rows of another currency may be the ones that were not kept.
+            cut = cut or bool(part["left"][0])
     found = []
     for key, of_currency in sorted(stores.items()):
         currency, _, scale = key.partition(":")
-        by_money = nlargest(most, of_currency.values(), key=lambda each: (each.size, -each.store))
-        by_rows = nlargest(most, of_currency.values(), key=lambda each: (each.rows, -each.store))
+        by_money = nlargest(most, of_currency.values(), key=lambda each: (each[3] - each[2], -each[0]))
+        by_rows = nlargest(most, of_currency.values(), key=lambda each: (each[1], -each[0]))
         everywhere = {
-            top.store: [part[top.store] for _, part in sorted(stores.items()) if top.store in part]
+            top[0]: [_store_sum(of, part[top[0]]) for of, part in sorted(stores.items()) if top[0] in part]
             for top in (*by_money, *by_rows)
         }
-        # A store's rows of another currency may be the ones that were not kept.
         found.append(
-            StoreSums(currency, int(scale), by_money, by_rows, len(of_currency), not cut, everywhere)
+            StoreSums(
+                currency,
+                int(scale),
+                [_store_sum(key, each) for each in by_money],
+                [_store_sum(key, each) for each in by_rows],
+                len(of_currency),
+                not cut,
+                everywhere,
+            )
         )
     return found
+
+
+def _store_sum(key: str, counted: list[int]) -> StoreSum:
+    currency, _, scale = key.partition(":")
+    store, rows, down, up = counted
+    return StoreSum(store, currency, int(scale), rows, down, up)
 
 
 @dataclass

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, Min
+import orjson
+from django.db.models import Count, Min, TextField
+from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -201,7 +203,9 @@ def figures_view(model_admin: "PlanAdmin") -> Callable[..., HttpResponse]:
 
 def figures(plan: Plan) -> dict[str, Any]:
     """Everything about how the plan's changes are spread."""
-    kept = list(PlanChunkFigures.objects.filter(plan_chunk__plan=plan).values_list("spread", "stores"))
+    # As text: there may be two megabytes of stores, and orjson reads them in a third of the time.
+    stored = PlanChunkFigures.objects.filter(plan_chunk__plan=plan).annotate(text=Cast("stores", TextField()))
+    kept = [(spread, orjson.loads(text)) for spread, text in stored.values_list("spread", "text")]
     whole = len(kept) == _scanned_chunks(plan)
     spreads = merge_spreads(spread for spread, _stores in kept)
     stores = {
