@@ -7,7 +7,10 @@ class RemediationConfig(AppConfig):
     name = "remediation"
 
     def ready(self) -> None:
-        """Register the event types, without which no entry could be written, what belongs to a case's trail, and what verifies it."""
+        """Register the event types, without which no entry could be written, what belongs to a case's trail, what verifies it, and what
+        can be looked up.
+        """
         import_module("remediation.events")
+        import_module("remediation.lookup")
         import_module("remediation.trail_of_a_case")
         import_module("remediation.trail_checks").register_checks()

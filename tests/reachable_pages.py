@@ -9,7 +9,9 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from django.test import Client
 from django.urls import Resolver404, resolve
 
-SEARCHES = frozenset({"admin:find", "admin:find_estimate", "admin:find_onset", "admin:remediation_case_open"})
+SEARCHES = frozenset(
+    {"admin:find", "admin:find_estimate", "admin:find_onset", "admin:remediation_case_open", "admin:search"}
+)
 """Views that take the parameters of a search: with any of them they are the same page, and there are too many sets of them to follow."""
 
 

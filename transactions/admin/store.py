@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from audit.admin import ReadOnlyAdmin
-from transactions.admin.prefix import begins_with
 from transactions.models import Store, Transaction
+from transactions.prefix import begins_with
 
 LATEST = 10
 """Transactions shown on a store's page; its list shows all."""

@@ -13,9 +13,9 @@ from django.utils.html import format_html
 from audit.admin import ReadOnlyAdmin
 from audit.templatetags.reading import moment
 from transactions.admin.personal import personal_context, reveal_view
-from transactions.admin.prefix import begins_with
 from transactions.history import Happening, history_of, tells_history
 from transactions.models import Calculation, CurrentCalculation, Store, Supersession, Transaction
+from transactions.prefix import begins_with
 from transactions.templatetags.money import money_text
 
 MOST_CALCULATIONS = 100
