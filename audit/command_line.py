@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import OperationalError
+from django.utils import timezone
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -31,6 +32,7 @@ from rich.text import Text
 from audit.context import request
 from audit.denied import denials_recorded
 from audit.errors import Refused
+from audit.step_up import Confirmation
 
 REFUSED = 1
 USAGE = 2
@@ -71,7 +73,9 @@ class AmendsCommand(BaseCommand):
     """
 
     changes_something: ClassVar[bool] = False
-    """Whether somebody must say, with --as and a password, who they are; `options["acting_user"]` is then that user."""
+    """Whether somebody must say, with --as and a password, who they are; `options["acting_user"]` is then that user, and
+    `options["confirmed"]` the `audit.step_up.Confirmation` of it.
+    """
 
     requires_system_checks: ClassVar[list[str]] = []  # type: ignore[misc]
 
@@ -105,7 +109,9 @@ class AmendsCommand(BaseCommand):
         self._as_json = options.pop("as_json")
         with request(), denials_recorded(f"manage.py {type(self).__module__.rpartition('.')[2]}"):
             if self.changes_something:
-                options["acting_user"] = authenticated_user(options.pop("acting_as"))
+                options["acting_user"] = user = authenticated_user(options.pop("acting_as"))
+                # Their password was checked just now.
+                options["confirmed"] = Confirmation(user.pk, "password", timezone.now())
             answer = self.answer(**options)
         if self._as_json:
             self.stdout.write(json.dumps(answer, cls=DjangoJSONEncoder, ensure_ascii=False))

@@ -16,6 +16,7 @@ import backoffice.how_it_stands
 import backoffice.what_needs_you  # noqa: F401 (both add their parts to the first page)
 from audit.trail import record
 from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserCreatedData
+from backoffice.policy_page import policy_urls
 from backoffice.site import AmendsAdminSite
 from remediation.admin.case_open import case_open_urls
 from transactions.admin.find import find_urls
@@ -25,6 +26,7 @@ site = cast("AmendsAdminSite", admin.site)
 site.add_urls(find_urls)
 site.add_urls(search_urls)
 site.add_urls(case_open_urls)
+site.add_urls(policy_urls)
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

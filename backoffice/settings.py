@@ -1,9 +1,11 @@
 """Settings, from the environment. `AMENDS_ENV=production` demands what production needs; else defaults serve one machine.
 
-Read here: AMENDS_ENV, AMENDS_HOME, AMENDS_LOG_LEVEL, AMENDS_PROCESS, AMENDS_CALCULATORS, AMENDS_BROKER_PREFIX, AMENDS_AUDIT_VERIFY_AT,
-SECRET_KEY, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL, DATABASE_ADMIN_URL, REDIS_URL, PORT.
+Read here: AMENDS_ENV, AMENDS_HOME, AMENDS_LOG_LEVEL, AMENDS_PROCESS, AMENDS_CALCULATORS, AMENDS_APPROVAL_POLICY, AMENDS_BROKER_PREFIX,
+AMENDS_AUDIT_VERIFY_AT, SECRET_KEY, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL,
+DATABASE_ADMIN_URL, REDIS_URL, PORT.
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -216,8 +218,14 @@ EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS", "") == "1"
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "amends@localhost")
-# How many people must approve; see remediation.policy.Policy.
-AMENDS_APPROVAL_POLICY: dict[str, int] = {}
+# How many people must approve, from which limits on: JSON, such as {"approvals_for_large": 2, "large_money": {"USD": "100000"}}; see
+# remediation.policy.Policy.
+try:
+    AMENDS_APPROVAL_POLICY: dict[str, Any] = dict(
+        json.loads(os.environ.get("AMENDS_APPROVAL_POLICY") or "{}")
+    )
+except ValueError as _error:
+    raise ImproperlyConfigured(f"AMENDS_APPROVAL_POLICY is no JSON object: {_error}.") from _error
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

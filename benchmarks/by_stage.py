@@ -25,6 +25,7 @@ from django.db import connection  # noqa: E402
 from django.template import Context, Engine  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from audit.step_up import confirmed_by_operator  # noqa: E402
 from backoffice.people import create_user  # noqa: E402
 from benchmarks import floor  # noqa: E402
 from benchmarks.calculators import LEAN_VERSION  # noqa: E402
@@ -152,7 +153,9 @@ def _measure(rows: int) -> dict[str, float]:
     plan.refresh_from_db()
     assert plan.status == Plan.Status.READY, plan.failure
     _ask_server(plan, meter)
-    approve(plan, bytes(plan.digest or b"").hex(), acting_user=approver)
+    approve(
+        plan, bytes(plan.digest or b"").hex(), acting_user=approver, confirmed=confirmed_by_operator(approver)
+    )
     with meter.stage("apply"):
         job = start_apply(plan, acting_user=engineer, stages=[])
         work(job.pk, worker="by stage")

@@ -25,6 +25,7 @@ from django.test import Client  # noqa: E402
 from django.urls import reverse  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from audit.step_up import confirmed_by_operator  # noqa: E402
 from backoffice.people import create_user  # noqa: E402
 from benchmarks.calculators import LEAN_VERSION  # noqa: E402
 from benchmarks.databases import durability, fresh_copy, servers, settle, template_of  # noqa: E402
@@ -86,7 +87,12 @@ def _measure() -> dict[str, Any]:
         idle_before = _ingest(engineer)
         plan.refresh_from_db()
         assert plan.status == Plan.Status.READY, plan.failure
-        approve(plan, bytes(plan.digest or b"").hex(), acting_user=approver)
+        approve(
+            plan,
+            bytes(plan.digest or b"").hex(),
+            acting_user=approver,
+            confirmed=confirmed_by_operator(approver),
+        )
         job = tune_job(
             start_apply(plan, acting_user=engineer),
             acting_user=engineer,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.contrib.auth.models import User
 
+from audit.step_up import confirmed_by_operator
 from backoffice.people import create_user
 from benchmarks.floor import FloorChunk
 from benchmarks.workers import running_workers
@@ -53,7 +54,9 @@ def run_product(target_version: str, workers: int, *, verify: bool = False) -> P
         plan.refresh_from_db()
         if plan.status != Plan.Status.READY or plan.digest is None or plan.manifest is None:
             raise WrongResult(f"{plan} is {plan.status}: {plan.failure}")
-        approve(plan, bytes(plan.digest).hex(), acting_user=approver)
+        approve(
+            plan, bytes(plan.digest).hex(), acting_user=approver, confirmed=confirmed_by_operator(approver)
+        )
         begun = time.perf_counter()
         job = start_apply(plan, acting_user=engineer)
         _await(job)

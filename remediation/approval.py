@@ -8,8 +8,8 @@ from django.db import connection, transaction
 
 from audit.denied import note_denied
 from audit.errors import Refused
-from audit.events import EventType
 from audit.permission import demand
+from audit.step_up import Confirmation, demand_confirmation
 from audit.trail import record
 from remediation.events import PLAN_APPROVED, PLAN_REJECTED, PlanDecided
 from remediation.models import Approval, Case, CaseRevision, Plan
@@ -35,19 +35,34 @@ class NothingToApprove(Refused):
     """The plan proposes no correction."""
 
 
-def approve(plan: Plan, digest: str, *, acting_user: User, comment: str = "") -> Plan:
+def approve(
+    plan: Plan, digest: str, *, acting_user: User, confirmed: Confirmation, comment: str = ""
+) -> Plan:
     """Approve exactly the rows that `digest` (hex) covers; with the last approval that the policy asks for the plan is approved.
 
-    Asked twice it is one approval. Raises `NotPermitted`, `NotReady`, `OtherDigest`, `OwnWork`, `AlreadyDecided`, `NothingToApprove`.
+    `confirmed` shows that it is `acting_user`: see `audit.step_up`. Asked twice it is one approval. Raises `NotPermitted`,
+    `NotConfirmed`, `NotReady`, `OtherDigest`, `OwnWork`, `AlreadyDecided`, `NothingToApprove`.
     """
-    return _decide(plan, Approval.Decision.APPROVE, digest, acting_user, comment, PLAN_APPROVED)
+    return _decide(plan, Approval.Decision.APPROVE, digest, acting_user, confirmed, comment)
 
 
-def reject(plan: Plan, digest: str, *, acting_user: User, comment: str) -> Plan:
+def reject(plan: Plan, digest: str, *, acting_user: User, confirmed: Confirmation, comment: str) -> Plan:
     """Say no to the plan; one no is enough. Raises what `approve` raises, and `Refused` without a `comment` that says why."""
+    insist_on_comment(comment)
+    return _decide(plan, Approval.Decision.REJECT, digest, acting_user, confirmed, comment)
+
+
+def insist_on_comment(comment: str) -> None:
+    """A rejection says why. Raises `Refused`."""
     if not comment.strip():
         raise Refused("Say why the plan is rejected: its requester needs to know what to change.")
-    return _decide(plan, Approval.Decision.REJECT, digest, acting_user, comment, PLAN_REJECTED)
+
+
+def insist_decidable(plan: Plan, digest: str, *, acting_user: User) -> None:
+    """Refuse what deciding would refuse whoever confirms it, so that nobody gives a password in vain. Raises what `approve` raises."""
+    demand(acting_user, "remediation.approve_plan")
+    if not plan.approvals.filter(decided_by_id=acting_user.pk).exists():
+        _check(plan, digest, acting_user)
 
 
 def valid_approvals(plan: Plan) -> int:
@@ -90,9 +105,15 @@ def undecided_by(plans: Sequence[Plan], user: User) -> set[int]:
 
 
 def _decide(
-    plan: Plan, decision: Approval.Decision, digest: str, acting_user: User, comment: str, event: EventType
+    plan: Plan,
+    decision: Approval.Decision,
+    digest: str,
+    acting_user: User,
+    confirmed: Confirmation,
+    comment: str,
 ) -> Plan:
     demand(acting_user, "remediation.approve_plan")
+    demand_confirmation(confirmed, acting_user)
     with transaction.atomic():
         # One lock for decisions on a case and edits of it, the same one that the database's own trigger takes.
         Case.objects.select_for_update().get(pk=plan.case_id)
@@ -112,13 +133,18 @@ def _decide(
             plan.status = Plan.Status.APPROVED
         plan.save(update_fields=["status"])
         record(
-            event,
+            _EVENTS[decision],
             plan,
-            PlanDecided(digest=digest.strip().lower(), comment=comment, status=plan.status),
+            PlanDecided(
+                digest=digest.strip().lower(), comment=comment, status=plan.status, confirmed_by=confirmed.by
+            ),
             actor=acting_user,
             reason=comment or plan.reason,
         )
     return plan
+
+
+_EVENTS = {Approval.Decision.APPROVE: PLAN_APPROVED, Approval.Decision.REJECT: PLAN_REJECTED}
 
 
 def _check(plan: Plan, digest: str, acting_user: User) -> None:

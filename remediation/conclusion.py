@@ -85,7 +85,7 @@ def _seal(plan: Plan) -> None:
     policy = Policy(**plan.policy)
     plan.manifest = manifest_of(plan, chunks)
     plan.digest = digest_of(plan.manifest)
-    plan.required_approvals = policy.required_approvals(proposed=plan.manifest["proposed"])
+    plan.required_approvals = policy.required_approvals(plan.manifest)
     plan.fresh_until = plan.requested_at + timedelta(hours=policy.fresh_hours)
     plan.status = Plan.Status.READY
     plan.save(update_fields=["manifest", "digest", "required_approvals", "fresh_until", "status"])

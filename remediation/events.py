@@ -54,9 +54,12 @@ class PlanSealed(EventData, frozen=True):
 
 
 class PlanDecided(EventData, frozen=True):
+    """A decision on a plan. `confirmed_by` is how whoever decided showed that it is they: `audit.step_up`; null in early entries."""
+
     digest: str
     comment: str
     status: str
+    confirmed_by: str | None = None
 
 
 class Failed(EventData, frozen=True):

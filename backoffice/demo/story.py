@@ -9,6 +9,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.errors import Refused
+from audit.step_up import confirmed_by_operator
 from backoffice.demo.generator import (
     CALCULATOR,
     ROLLED_BACK,
@@ -192,6 +193,7 @@ class Story:
             plan,
             digest_of(plan),
             acting_user=self._approver,
+            confirmed=confirmed_by_operator(self._approver),
             comment="Agrees with the release notes of 2.0.0.",
         )
         self._tell.done(f"approver approved {digest_of(plan)[:16]}…")
@@ -239,7 +241,13 @@ class Story:
         return plan
 
     def _carry_out(self, plan: Plan, description: str) -> Job:
-        approve(plan, digest_of(plan), acting_user=self._approver, comment="Checked.")
+        approve(
+            plan,
+            digest_of(plan),
+            acting_user=self._approver,
+            confirmed=confirmed_by_operator(self._approver),
+            comment="Checked.",
+        )
         return self._tell.follow(start_apply(plan, acting_user=self._engineer), description)
 
     def _verified(self, case: Case) -> dict[str, Any]:
@@ -253,7 +261,12 @@ class Story:
     def _refuse_own_approval(self, plan: Plan) -> None:
         """The engineer who asked for the plan tries to approve it: by the function that pages and commands use, then by SQL."""
         try:
-            approve(plan, digest_of(plan), acting_user=self._engineer)
+            approve(
+                plan,
+                digest_of(plan),
+                acting_user=self._engineer,
+                confirmed=confirmed_by_operator(self._engineer),
+            )
         except Refused as refused:
             self._tell.refused("engineer, who asked for it", str(refused))
         else:

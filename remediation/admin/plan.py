@@ -5,15 +5,27 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from audit.models import AuditEntry
 from audit.permission import demand
+from audit.step_up import NotConfirmed
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action
 from remediation.admin.badge import PLAN_TONES, badge, link_to
 from remediation.admin.beside import beside_rows_view, beside_view
+from remediation.admin.decide import (
+    NotTyped,
+    confirmation_by,
+    decide_again,
+    decide_view,
+    insist_on_typed,
+    policy_context,
+    why_the_reader_does_not_decide,
+)
 from remediation.admin.left_out import left_out_of_plan
 from remediation.admin.plan_causes import cause_view, causes_view, listed_causes
 from remediation.admin.plan_figures import charged, figures_view, spreads_of
@@ -26,7 +38,7 @@ from remediation.admin.plan_summary import (
     why_not_fresh,
 )
 from remediation.apply import start_apply
-from remediation.approval import approve, reject, valid_approvals, why_not_decide
+from remediation.approval import approve, insist_decidable, insist_on_comment, reject, valid_approvals
 from remediation.models import Job, Outcome, Plan
 from remediation.progress import applied_by
 from remediation.retry import request_retry, rows_to_retry
@@ -88,8 +100,10 @@ class PlanAdmin(ActingAdmin):
         rows = wrap(plan_rows_view(self))
         beside = self.admin_site.admin_view(beside_view(self))
         differing = self.admin_site.admin_view(beside_rows_view(self))
+        decide = wrap(decide_view(self))
         return [
             *super().own_urls(),
+            path("<int:pk>/decide/", decide, name="remediation_plan_decide"),
             path("<int:pk>/rows/", rows, name="remediation_plan_rows"),
             path("<int:pk>/figures/", wrap(figures_view(self)), name="remediation_plan_figures"),
             path("<int:pk>/causes/", wrap(causes_view(self)), name="remediation_plan_causes"),
@@ -105,6 +119,7 @@ class PlanAdmin(ActingAdmin):
         return [subject, *subject.jobs.all(), subject.case]
 
     def page_context(self, request: HttpRequest, subject: Plan) -> dict[str, Any]:
+        assert isinstance(request.user, User)
         found = totals(subject)
         jobs = list(subject.jobs.select_related("requested_by"))
         apply_job = next((job for job in jobs if job.kind == Job.Kind.APPLY), None)
@@ -123,9 +138,9 @@ class PlanAdmin(ActingAdmin):
             "has_failed": preview_job is not None
             and Outcome.objects.filter(job=preview_job, kind=Outcome.Kind.FAILED).exists(),
             "approvals": list(subject.approvals.select_related("decided_by")),
-            "valid_approvals": valid_approvals(subject) if subject.digest else 0,
+            **policy_context(subject),
             "corrections_in_words": corrections_in_words(subject),
-            "why_not_decide": _why_not_decide(subject, request.user),
+            "why_not_decide": why_the_reader_does_not_decide(subject, request.user),
             "why_not_fresh": why_not_fresh(subject)
             if subject.status in (Plan.Status.READY, Plan.Status.APPROVED)
             else "",
@@ -135,54 +150,58 @@ class PlanAdmin(ActingAdmin):
         }
 
 
-def _why_not_decide(plan: Plan, user: Any) -> str:
-    """Why the reader gets no buttons to decide, the permission and an earlier decision of theirs included."""
-    if plan.status == Plan.Status.READY and not user.has_perm("remediation.approve_plan"):
-        return "Your role does not decide on plans: an approver has to, who neither asked for this plan nor edited its case."
-    reason = why_not_decide(plan, user)
-    earlier = None if reason else plan.approvals.filter(decided_by_id=user.pk).first()
-    return (
-        f"You have {earlier.get_decision_display()} this plan already. Others have to decide too."
-        if earlier
-        else reason
-    )
-
-
-def press_approve(request: HttpRequest, plan: Plan, acting_user: User) -> Plan:
+def press_approve(request: HttpRequest, plan: Plan, acting_user: User) -> Plan | HttpResponse:
     """Approve the digest that the form holds: what its page showed, not what the plan is by now."""
-    plan = approve(
-        plan,
-        request.POST.get("digest", ""),
-        acting_user=acting_user,
-        comment=request.POST.get("comment", "").strip(),
-    )
+    insist_decidable(plan, request.POST.get("digest", ""), acting_user=acting_user)
+    try:
+        insist_on_typed(request, plan)
+        plan = approve(
+            plan,
+            request.POST.get("digest", ""),
+            acting_user=acting_user,
+            confirmed=confirmation_by(request),
+            comment=request.POST.get("comment", "").strip(),
+        )
+    except (NotConfirmed, NotTyped) as refused:
+        return decide_again(request, plan, refused)
     missing = max((plan.required_approvals or 1) - valid_approvals(plan), 0)
     then = (
-        f"It needs {missing} more approval{'' if missing == 1 else 's'}."
+        ngettext("It needs %(n)s more approval.", "It needs %(n)s more approvals.", missing) % {"n": missing}
         if plan.status == Plan.Status.READY
-        else "An engineer can apply it now."
+        else _("An engineer can apply it now.")
         if plan.status == Plan.Status.APPROVED
-        else f"It is {plan.get_status_display()} by now."
+        else _("It is %(status)s by now.") % {"status": plan.get_status_display()}
     )
-    messages.success(request, f"You approved {plan}: {corrections_in_words(plan)}. {then}")
+    done = _("You approved %(plan)s: %(corrections)s.") % {
+        "plan": plan,
+        "corrections": corrections_in_words(plan),
+    }
+    messages.success(request, f"{done} {then}")
     return plan
 
 
-def press_reject(request: HttpRequest, plan: Plan, acting_user: User) -> Plan:
+def press_reject(request: HttpRequest, plan: Plan, acting_user: User) -> Plan | HttpResponse:
     """Say no to the digest that the form holds."""
-    plan = reject(
-        plan,
-        request.POST.get("digest", ""),
-        acting_user=acting_user,
-        comment=request.POST.get("comment", "").strip(),
-    )
-    messages.success(request, f"You rejected {plan}. Nothing was changed.")
+    insist_decidable(plan, request.POST.get("digest", ""), acting_user=acting_user)
+    insist_on_comment(request.POST.get("comment", ""))
+    try:
+        plan = reject(
+            plan,
+            request.POST.get("digest", ""),
+            acting_user=acting_user,
+            confirmed=confirmation_by(request),
+            comment=request.POST.get("comment", "").strip(),
+        )
+    except NotConfirmed as refused:
+        return decide_again(request, plan, refused)
+    messages.success(request, _("You rejected %(plan)s. Nothing was changed.") % {"plan": plan})
     return plan
 
 
 def press_apply(request: HttpRequest, plan: Plan, acting_user: User) -> Job:
     """Start the plan's one job, or lead to it where somebody did already."""
     demand(acting_user, "remediation.apply_plan")
+    insist_on_typed(request, plan)
     newest = AuditEntry.objects.order_by("-id").values_list("id", flat=True).first() or 0
     job = start_apply(plan, acting_user=acting_user)
     started_now = AuditEntry.objects.filter(

@@ -15,6 +15,7 @@ from audit.flood import Limit
 from audit.models import AuditEntry
 from audit.permission import NotPermitted, demand
 from audit.sentence import sentence
+from audit.step_up import confirmed_by_operator
 from backoffice import sign_in
 from remediation.approval import OwnWork, approve
 from tests.conftest import PASSWORD, UserFactory
@@ -119,7 +120,12 @@ def test_deciding_on_ones_own_work_stands_in_the_trail(db: None, users: UserFact
     both.groups.add(users("approver").groups.get())
     plan = previewed(both)
     with denials_recorded("a test"), pytest.raises(OwnWork):
-        approve(plan, digest(plan), acting_user=User.objects.get(pk=both.pk))
+        approve(
+            plan,
+            digest(plan),
+            acting_user=User.objects.get(pk=both.pk),
+            confirmed=confirmed_by_operator(User.objects.get(pk=both.pk)),
+        )
     (entry,) = entries("access.denied")
     assert (entry.actor_label, entry.data["tried"]) == ("ana", f"decide on own work: {plan}")
 

@@ -3,12 +3,14 @@
 from playwright.sync_api import expect
 
 from audit.models import AuditEntry
+from audit.step_up import confirmed_by_operator
 from remediation.approval import approve
 from remediation.models import Plan
 from remediation.preview import request_preview
 from remediation.runner import work
 from tests.browser.conftest import ReaderFactory
-from tests.conftest import UserFactory
+from tests.browser.looking import wrong_with
+from tests.conftest import PASSWORD, UserFactory
 from tests.remediation.driving import applied, approved, digest, opened, previewed
 from tests.remediation.incident import report
 
@@ -21,7 +23,14 @@ def test_an_approver_approves_exactly_what_was_previewed(
     ben = signed_in("approver", name="ben")
     ben.page.get_by_role("link", name=f"Plan {plan.pk} (apply)").click()
     expect(ben.page.get_by_text(digest(plan))).to_be_visible()
+    ben.page.get_by_role("link", name=f"Decide on plan {plan.pk}").click()
     ben.page.get_by_label("Comment (may be empty)").fill("As the contract says.")
+    ben.page.get_by_label("Your password, to show that it is you").fill("not mine")
+    ben.page.get_by_role("button", name="Approve 12 corrections, USD +1.20 in all").click()
+    expect(ben.page.get_by_text("Nothing was decided: that is not your password.")).to_be_visible()
+    expect(ben.page.get_by_label("Comment (may be empty)")).to_have_value("As the contract says.")
+    assert wrong_with(ben.page, "decide after a wrong password") == []
+    ben.page.get_by_label("Your password, to show that it is you").fill(PASSWORD)
     ben.page.get_by_role("button", name="Approve 12 corrections, USD +1.20 in all").click()
     expect(ben.page.get_by_text(f"You approved Plan {plan.pk} (apply): 12 corrections")).to_be_visible()
     plan.refresh_from_db()
@@ -103,9 +112,15 @@ def test_a_stale_button_answers_with_what_happened_meanwhile(
     report(3)
     plan = previewed(users("engineer"))
     ben = signed_in("approver", name="ben")
-    ben.open(f"/remediation/plan/{plan.pk}/")
-    approve(plan, digest(plan), acting_user=users("approver", name="cleo"))
+    ben.open(f"/remediation/plan/{plan.pk}/decide/")
+    approve(
+        plan,
+        digest(plan),
+        acting_user=users("approver", name="cleo"),
+        confirmed=confirmed_by_operator(users("approver", name="cleo")),
+    )
     ben.page.get_by_label("What has to change").fill("Wait for the contract.")
+    ben.page.get_by_label("Your password, to reject it").fill(PASSWORD)
     ben.page.get_by_role("button", name=f"Reject plan {plan.pk}").click()
     expect(ben.page.get_by_text("only a plan that is ready can be decided on")).to_be_visible()
     expect(ben.page.get_by_text(f"cleo approved Plan {plan.pk} (apply)")).to_be_visible()
@@ -127,7 +142,7 @@ def test_an_engineer_applies_an_approved_plan_and_plans_to_take_it_back(
     expect(ana.page.locator("#percent")).to_have_text("100 %")
     ana.open(f"/remediation/case/{plan.case_id}/")
     expect(ana.page.get_by_text("USD −0.50 in all")).to_be_visible()
-    ana.page.get_by_label("Why", exact=True).fill("It was right before.")
+    ana.page.locator("#revert-reason").fill("It was right before.")
     ana.page.get_by_role("button", name="Plan to take back 5 corrections").click()
     revert = Plan.objects.get(kind="revert")
     assert (revert.source_plan_id, revert.reason) == (plan.pk, "It was right before.")

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
+from audit.step_up import confirmed_by_operator
 from remediation.apply import start_apply
 from remediation.approval import approve
 from remediation.case import open_case
@@ -42,7 +43,7 @@ def previewed(user: User, **options: Any) -> Plan:
 
 def approved(plan: Plan, user: User) -> Plan:
     assert plan.digest is not None
-    return approve(plan, bytes(plan.digest).hex(), acting_user=user)
+    return approve(plan, bytes(plan.digest).hex(), acting_user=user, confirmed=confirmed_by_operator(user))
 
 
 def applied(plan: Plan, user: User) -> Job:

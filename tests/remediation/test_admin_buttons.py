@@ -6,11 +6,12 @@ import pytest
 from django.test import Client
 
 from audit.models import AuditEntry
+from audit.step_up import confirmed_by_operator
 from remediation.approval import approve
 from remediation.models import Approval, Case, Job, Plan
 from remediation.revert import request_revert
 from remediation.runner import work
-from tests.conftest import UserFactory
+from tests.conftest import PASSWORD, UserFactory
 from tests.remediation.driving import applied, approved, digest, previewed
 from tests.remediation.incident import report, totals
 
@@ -19,12 +20,17 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 @pytest.fixture
 def press(client: Client, users: UserFactory) -> Any:
-    """`press("approver", plan, "approve", digest=…)` presses a button as somebody in that role; what the next page says."""
+    """`press("approver", plan, "approve", digest=…)` presses a button as somebody in that role, with their password.
+
+    What the next page says.
+    """
 
     def press(role: str, subject: Plan | Case, button: str, *, name: str = "", **fields: Any) -> list[str]:
         client.force_login(users(role, name=name))
         answer = client.post(
-            f"/remediation/{subject._meta.model_name}/{subject.pk}/{button}/", fields, follow=True
+            f"/remediation/{subject._meta.model_name}/{subject.pk}/{button}/",
+            {"password": PASSWORD} | fields,
+            follow=True,
         )
         assert answer.status_code == 200, answer
         return [str(message) for message in answer.context["messages"]]
@@ -111,7 +117,12 @@ def test_a_stale_button_tells_what_others_did_meanwhile_and_only_that(
     plan = previewed(users("engineer"))
     client.force_login(users("approver"))
     seen = client.get(f"/remediation/plan/{plan.pk}/").context["newest_entry"]
-    approve(plan, digest(plan), acting_user=users("approver", name="cleo"))
+    approve(
+        plan,
+        digest(plan),
+        acting_user=users("approver", name="cleo"),
+        confirmed=confirmed_by_operator(users("approver", name="cleo")),
+    )
     said = press("approver", plan, "reject", digest=digest(plan), comment="No.", seen=seen)
     assert f"{plan} is approved: only a plan that is ready can be decided on." in said
     assert len(said) == 2

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from audit.step_up import confirmed_by_operator
 from remediation.admin import case_timeline
 from remediation.admin.case_timeline import timeline_of
 from remediation.apply import start_apply
@@ -31,7 +32,13 @@ def test_a_case_is_told_from_opened_to_taken_back(db: None, users: UserFactory, 
     ana, ben = users("engineer", name="ana"), users("approver", name="ben")
     plan = previewed(ana)
     recalculate(ids[3], fee_percent=3, at=START + timedelta(days=1))
-    plan = approve(plan, digest(plan), acting_user=ben, comment="As the contract says.")
+    plan = approve(
+        plan,
+        digest(plan),
+        acting_user=ben,
+        confirmed=confirmed_by_operator(ben),
+        comment="As the contract says.",
+    )
     job = applied(plan, ana)
     verified(plan.case, ana)
     revert = request_revert(plan.case, acting_user=ana, reason="The contract was read wrongly.")
@@ -75,7 +82,9 @@ def test_stops_and_noes_are_told_with_what_people_said(db: None, users: UserFact
     report(4)
     ana, ben = users("engineer", name="ana"), users("approver", name="ben")
     first = previewed(ana)
-    reject(first, digest(first), acting_user=ben, comment="Wait for legal.")
+    reject(
+        first, digest(first), acting_user=ben, confirmed=confirmed_by_operator(ben), comment="Wait for legal."
+    )
     again = request_preview(first.case, acting_user=ana, again=True)
     work_until_ended(again.jobs.get())
     again.refresh_from_db()

@@ -8,6 +8,7 @@ from django.db import Error, connection, transaction
 
 from audit.models import AuditEntry
 from audit.permission import NotPermitted
+from audit.step_up import confirmed_by_operator
 from remediation.apply import start_apply
 from remediation.approval import OwnWork, approve
 from remediation.case import ReasonMissing, edit_case
@@ -140,7 +141,7 @@ def test_whoever_leaves_something_out_may_not_decide(engineer: User, users: User
     without(case, both, causes=(DOWN,))
     plan = done(take_in(case, Exclusions(causes=(DOWN,)), reason="Again.", acting_user=engineer))
     with pytest.raises(OwnWork, match="You edited"):
-        approve(plan, digest(plan), acting_user=both)
+        approve(plan, digest(plan), acting_user=both, confirmed=confirmed_by_operator(both))
 
 
 def test_only_who_may_edit_and_preview_leaves_out_and_says_why(engineer: User, approver: User) -> None:

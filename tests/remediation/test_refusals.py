@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from audit.errors import Refused
 from audit.models import AuditEntry
 from audit.permission import NotPermitted
+from audit.step_up import confirmed_by_operator
 from remediation.apply import NotApproved, Stale, Tampered, start_apply
 from remediation.approval import (
     AlreadyDecided,
@@ -40,8 +41,8 @@ def test_asking_twice_gives_the_same_case_plan_job_and_approval(engineer: User, 
     assert request_preview(case, acting_user=engineer) == plan
     work(plan.jobs.get().pk, worker="test")
     plan.refresh_from_db()
-    approve(plan, digest(plan), acting_user=approver)
-    approve(plan, digest(plan), acting_user=approver)
+    approve(plan, digest(plan), acting_user=approver, confirmed=confirmed_by_operator(approver))
+    approve(plan, digest(plan), acting_user=approver, confirmed=confirmed_by_operator(approver))
     assert Approval.objects.count() == 1
     job = start_apply(plan, acting_user=engineer)
     assert start_apply(plan, acting_user=engineer) == job
@@ -72,7 +73,12 @@ def test_who_lacks_the_permission_neither_approves_nor_applies(engineer: User, u
     plan = previewed(engineer)
     for role in ("engineer", "support", "auditor", "administrator"):
         with pytest.raises(NotPermitted):
-            approve(plan, digest(plan), acting_user=users(role, name=f"other-{role}"))
+            approve(
+                plan,
+                digest(plan),
+                acting_user=users(role, name=f"other-{role}"),
+                confirmed=confirmed_by_operator(users(role, name=f"other-{role}")),
+            )
     approved(plan, users("approver"))
     for role in ("approver", "support", "auditor", "administrator"):
         with pytest.raises(NotPermitted):
@@ -85,7 +91,12 @@ def test_a_requester_who_may_approve_still_may_not_approve_their_own(engineer: U
     engineer.groups.add(*approver.groups.all())
     plan = previewed(User.objects.get(pk=engineer.pk))
     with pytest.raises(OwnWork, match="somebody else"):
-        approve(plan, digest(plan), acting_user=User.objects.get(pk=engineer.pk))
+        approve(
+            plan,
+            digest(plan),
+            acting_user=User.objects.get(pk=engineer.pk),
+            confirmed=confirmed_by_operator(User.objects.get(pk=engineer.pk)),
+        )
     assert not Approval.objects.exists()
 
 
@@ -116,10 +127,18 @@ def test_an_unapproved_a_rejected_and_a_superseded_plan_are_not_applied(
     work(again.jobs.get().pk, worker="test")
     again.refresh_from_db()
     with pytest.raises(NotReady, match="superseded"):
-        approve(plan, digest(plan), acting_user=approver)
+        approve(plan, digest(plan), acting_user=approver, confirmed=confirmed_by_operator(approver))
     with pytest.raises(Refused, match="Say why"):
-        reject(again, digest(again), acting_user=approver, comment="")
-    reject(again, digest(again), acting_user=approver, comment="Not the right window.")
+        reject(
+            again, digest(again), acting_user=approver, confirmed=confirmed_by_operator(approver), comment=""
+        )
+    reject(
+        again,
+        digest(again),
+        acting_user=approver,
+        confirmed=confirmed_by_operator(approver),
+        comment="Not the right window.",
+    )
     with pytest.raises(NotApproved, match="rejected"):
         start_apply(again, acting_user=engineer)
     assert totals(ids) == [1010, 1011, 1012, 1013, 1014]
@@ -130,10 +149,18 @@ def test_a_decision_is_on_the_digest_that_was_shown(engineer: User, approver: Us
     report(2)
     plan = previewed(engineer)
     with pytest.raises(OtherDigest):
-        approve(plan, "00" * 32, acting_user=approver)
-    approve(plan, digest(plan).upper() + "\n", acting_user=approver)
+        approve(plan, "00" * 32, acting_user=approver, confirmed=confirmed_by_operator(approver))
+    approve(
+        plan, digest(plan).upper() + "\n", acting_user=approver, confirmed=confirmed_by_operator(approver)
+    )
     with pytest.raises(AlreadyDecided):
-        reject(plan, digest(plan), acting_user=approver, comment="On second thoughts.")
+        reject(
+            plan,
+            digest(plan),
+            acting_user=approver,
+            confirmed=confirmed_by_operator(approver),
+            comment="On second thoughts.",
+        )
 
 
 def test_a_plan_that_proposes_nothing_cannot_be_approved(engineer: User, approver: User) -> None:
@@ -141,7 +168,7 @@ def test_a_plan_that_proposes_nothing_cannot_be_approved(engineer: User, approve
     plan = previewed(engineer, target="1.0.0")
     assert plan.manifest["unchanged"] == 3
     with pytest.raises(NothingToApprove):
-        approve(plan, digest(plan), acting_user=approver)
+        approve(plan, digest(plan), acting_user=approver, confirmed=confirmed_by_operator(approver))
 
 
 def test_a_stale_plan_is_not_applied(engineer: User, approver: User, settings) -> None:  # type: ignore[no-untyped-def]

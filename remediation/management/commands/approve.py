@@ -20,6 +20,7 @@ class Command(AmendsCommand):
             plan_numbered(options["plan"]),
             options["digest"],
             acting_user=options["acting_user"],
+            confirmed=options["confirmed"],
             comment=options["comment"],
         )
         return {

@@ -22,6 +22,7 @@ class Command(AmendsCommand):
             plan_numbered(options["plan"]),
             options["digest"],
             acting_user=options["acting_user"],
+            confirmed=options["confirmed"],
             comment=options["comment"],
         )
         return {"case": plan.case_id, "plan": plan.pk, "status": plan.status, "comment": options["comment"]}
