@@ -14,6 +14,7 @@ class RemediationConfig(AppConfig):
         """
         import_module("remediation.events")
         import_module("remediation.lookup")
+        import_module("remediation.moves")
         import_module("remediation.trail_of_a_case")
         import_module("remediation.trail_checks").register_checks()
         import_module("remediation.policy").policy_in_force()

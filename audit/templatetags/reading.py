@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 from django.urls import NoReverseMatch, reverse
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import get_current_timezone
@@ -43,6 +43,13 @@ def _zone_mark(local: datetime) -> str:
     """The zone's short name at that time where it has one, "CEST"; else its offset, "UTC+05:30"."""
     name = local.tzname() or ""
     return name if name.isalpha() else f"UTC{local:%z}"[:6] + ":" + f"{local:%z}"[3:5]
+
+
+def spoken(at: datetime) -> str:
+    """A time to the minute, in the reader's zone and language, to be read aloud: "March 2, 2026, 08:00 UTC"."""
+    local = at.astimezone(get_current_timezone())
+    mark = _zone_mark(local) if local.utcoffset() else "UTC"
+    return f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M} {mark}"
 
 
 @register.filter

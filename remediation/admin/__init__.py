@@ -6,6 +6,7 @@ from remediation.admin.facts import named
 from remediation.admin.job import JobAdmin
 from remediation.admin.outcome import OutcomeAdmin
 from remediation.admin.plan import PlanAdmin
+from remediation.admin.transaction_answer import answer
 from remediation.admin.transaction_history import corrections
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "JobAdmin",
     "OutcomeAdmin",
     "PlanAdmin",
+    "answer",
     "corrections",
     "named",
 ]

@@ -254,6 +254,7 @@ def test_a_transactions_page_asks_no_more_for_more_calculations(
 ) -> None:
     transaction_id = report(1)[0]
     previewed(users("engineer"))
+    recalculate(transaction_id, fee_percent=3, at=START + timedelta(hours=1))
     client.force_login(users("support"))
     with django_assert_max_num_queries(30) as few:
         client.get(f"{LIST}{transaction_id}/")

@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from audit.admin.facts import Fact, label_of, shown
@@ -47,7 +48,7 @@ def reveal_view(model_admin: "TransactionAdmin") -> Callable[..., HttpResponse]:
         context = {
             **model_admin.admin_site.each_context(request),
             "opts": model_admin.opts,
-            "title": f"The person of transaction {subject}",
+            "title": _("The person of transaction %(reference)s") % {"reference": subject.reference},
             "subject": subject,
             "personal": _told(data),
             "is_popup": False,

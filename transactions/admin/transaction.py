@@ -9,12 +9,19 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.timezone import get_current_timezone_name
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from audit.admin import ReadOnlyAdmin
+from audit.admin.zoned_time import Unreadable, for_field, time_given, zone_named
 from audit.templatetags.reading import moment
+from transactions.admin.explained import explanation_view
+from transactions.admin.parts import parts_context
 from transactions.admin.personal import personal_context, reveal_view
 from transactions.history import Happening, history_of, tells_history
 from transactions.models import Calculation, CurrentCalculation, Store, Supersession, Transaction
+from transactions.pointer_moves import MovesUnclear, moves_of, stood_on
 from transactions.prefix import begins_with
 from transactions.templatetags.money import money_text
 
@@ -36,6 +43,7 @@ class CalculationRow:
 
     calculation: Calculation
     is_current: bool
+    stood: bool
     compared_with: Calculation | None
     cells: list[Cell]
     status: str
@@ -48,7 +56,9 @@ class TransactionAdmin(ReadOnlyAdmin):
     list_display = ("reference", "store_page", "current_total", "current_release", "occurred", "calculated")
     list_select_related = ("store", "current__calculation__release")
     search_fields = ("reference",)
-    search_help_text = "A transaction's reference, or how it begins; or the reference of a store."
+    search_help_text = gettext_lazy(
+        "A transaction's reference, or how it begins; or the reference of a store."
+    )
 
     def get_keyset(self, request: HttpRequest) -> tuple[str, ...]:
         # Along the index that answers: by store and time, by reference, or the newest rows.
@@ -70,31 +80,31 @@ class TransactionAdmin(ReadOnlyAdmin):
             begins_with("reference", term)
         ), False
 
-    @admin.display(description="store")
+    @admin.display(description=gettext_lazy("store"))
     def store_page(self, transaction: Transaction) -> str:
         page = reverse("admin:transactions_store_change", args=[transaction.store_id])
         return format_html('<a href="{}">{}</a>', page, transaction.store)
 
-    @admin.display(description="current total")
+    @admin.display(description=gettext_lazy("current total"))
     def current_total(self, transaction: Transaction) -> str:
         current = current_calculation(transaction)
         if current is None:
-            return "none"
+            return _("none")
         return format_html(
             '<span class="money">{}</span>',
             money_text(current.total, transaction.currency, transaction.scale),
         )
 
-    @admin.display(description="by release")
+    @admin.display(description=gettext_lazy("by release"))
     def current_release(self, transaction: Transaction) -> str:
         current = current_calculation(transaction)
         return str(current.release) if current else ""
 
-    @admin.display(description="occurred")
+    @admin.display(description=gettext_lazy("occurred"))
     def occurred(self, transaction: Transaction) -> str:
         return moment(transaction.occurred_at)
 
-    @admin.display(description="calculated")
+    @admin.display(description=gettext_lazy("calculated"))
     def calculated(self, transaction: Transaction) -> str:
         current = current_calculation(transaction)
         return moment(current.calculated_at) if current else ""
@@ -104,24 +114,49 @@ class TransactionAdmin(ReadOnlyAdmin):
 
     def own_urls(self) -> list[URLPattern]:
         reveal = self.admin_site.admin_view(reveal_view(self))
-        return [path("<int:pk>/reveal/", reveal, name="transactions_transaction_reveal")]
+        explanation = self.admin_site.admin_view(explanation_view(self))
+        return [
+            path("<int:pk>/reveal/", reveal, name="transactions_transaction_reveal"),
+            path("<int:pk>/explanation/", explanation, name="transactions_transaction_explanation"),
+        ]
 
     def page_context(self, request: HttpRequest, subject: Transaction) -> dict[str, Any]:
         calculations, more = _calculations(subject)
         current = current_calculation(subject)
         if current is not None and current.pk not in {each.pk for each in calculations}:
             calculations.insert(0, current)
+        looked_back = _looked_back(request, subject)
         history = history_of(subject, calculations)
         components = _components(calculations)
         return {
-            "title": f"Transaction {subject.reference}",
+            "title": _("Transaction %(reference)s") % {"reference": subject.reference},
             "current": current,
             "components": components,
-            "rows": list(_rows(calculations, current, components, history)),
+            "rows": list(_rows(calculations, current, components, history, looked_back.get("stood"))),
             "history": history,
             "more_calculations": more,
+            **looked_back,
             **personal_context(request, subject),
+            **parts_context(request, subject),
         }
+
+
+def _looked_back(request: HttpRequest, transaction: Transaction) -> dict[str, Any]:
+    """What the page shows of the time that its address asks for, as `as_of`: ISO 8601, in the reader's zone unless it says its own."""
+    zone = zone_named(get_current_timezone_name())
+    shown: dict[str, Any] = {"zone": zone.key}
+    given = request.GET.get("as_of", "").strip()
+    if not given:
+        return shown
+    try:
+        at = time_given(given, zone, ends=True)
+        stood = stood_on(moves_of(transaction), at)
+    except Unreadable as error:
+        return shown | {"as_of_problem": str(error)}
+    except MovesUnclear as error:
+        return shown | {"as_of_problem": str(error), "as_of_field": for_field(at, zone)}
+    calculation = Calculation.objects.select_related("release").filter(pk=stood).first() if stood else None
+    return shown | {"as_of": at, "as_of_field": for_field(at, zone), "stood": calculation}
 
 
 def _calculations(transaction: Transaction) -> tuple[list[Calculation], bool]:
@@ -167,6 +202,7 @@ def _rows(
     current: Calculation | None,
     components: list[str],
     history: list[Happening],
+    stood: Calculation | None,
 ) -> Iterable[CalculationRow]:
     by_id = {each.pk: each for each in calculations}
     told = {each.calculation_id: each for each in history if each.calculation_id and each.status}
@@ -179,6 +215,7 @@ def _rows(
         yield CalculationRow(
             calculation=each,
             is_current=current is not None and each.pk == current.pk,
+            stood=stood is not None and each.pk == stood.pk,
             compared_with=compared,
             cells=[_cell(name, each, compared) for name in components],
             status=last_told.status if last_told else "",
@@ -202,17 +239,26 @@ def reported(transaction: Transaction, calculations: Sequence[Calculation]) -> I
             release = each.release
             yield Happening(
                 each.calculated_at,
-                f"{release.service} calculated {total} with {release.calculator} {release.version}.",
+                _("%(service)s calculated %(total)s with %(calculator)s %(version)s.")
+                % {
+                    "service": release.service,
+                    "total": total,
+                    "calculator": release.calculator,
+                    "version": release.version,
+                },
                 each.pk,
-                "reported by its service",
+                _("reported by its service"),
             )
     services = {each.pk: each.release.service for each in calculations}
     for move in Supersession.objects.filter(transaction=transaction).order_by("id"):
-        service = services.get(move.superseded_by_id, "Its service")
-        what = "our correction" if move.of_correction else "its earlier calculation"
+        told = (
+            _("%(service)s reported a newer calculation, which superseded our correction.")
+            if move.of_correction
+            else _("%(service)s reported a newer calculation, which superseded its earlier calculation.")
+        )
         yield Happening(
             move.recorded_at,
-            f"{service} reported a newer calculation, which superseded {what}.",
+            told % {"service": services.get(move.superseded_by_id) or _("Its service")},
             move.superseded_id,
-            "superseded by its service",
+            _("superseded by its service"),
         )
