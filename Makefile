@@ -10,7 +10,7 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help setup lock run demo test check format bench bench-large bench-audit bench-pages faults guards
+.PHONY: help setup lock run demo test check format bench bench-large bench-audit bench-pages screenshots faults guards
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-audit: setup ## What the trail costs, how fast it is verified, and an evid
 
 bench-pages: setup ## Time and queries of every page at a million transactions and 400,000 proposals (ROWS=100000)
 	@$(BIN)/python -m benchmarks.pages $(if $(ROWS),--rows $(ROWS))
+
+screenshots: setup ## The pictures of docs/tour.md, taken of the demo by Chromium (ARGS="--all FOLDER" for every page)
+	@AMENDS_HOME="$${AMENDS_HOME:-.amends}/screenshots" $(BIN)/python -m tests.screenshots $(ARGS)
 
 faults: setup ## The fault campaign: 1,000 kills and all other faults, about 25 minutes (SEED=1 KILLS=100 FAULT="broker" ARGS=--quick)
 	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULT),--fault "$(FAULT)") $(ARGS)

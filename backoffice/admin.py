@@ -93,6 +93,14 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
 class RoleAdmin(GroupAdmin):
     actions = None
     list_display = ("name",)
+    fields = ("name", "may")
+    readonly_fields = ("name", "may")
+    filter_horizontal = ()
+
+    @admin.display(description="may")
+    def may(self, role: Group) -> str:
+        """Its permissions in words; Django's own field asks for the model of each by itself."""
+        return ", ".join(role.permissions.order_by("name").values_list("name", flat=True))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -27,8 +27,10 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.test import Client  # noqa: E402
 
 from backoffice.roles import ROLES  # noqa: E402
+from remediation.models import Plan  # noqa: E402
 from tests.browser.chromium import FLAGS, chromium  # noqa: E402
 from tests.reachable_pages import reachable_pages  # noqa: E402
+from transactions.models import Calculation  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 TOUR = ROOT / "docs" / "img" / "tour"
@@ -78,7 +80,42 @@ def main() -> int:
 
 def tour() -> list[Shot]:
     """The pictures, in the order of docs/tour.md."""
-    return [Shot("home", "approver", "/")]
+    ready = Plan.objects.filter(status=Plan.Status.READY, kind=Plan.Kind.APPLY).latest("pk")
+    applied = Plan.objects.filter(status=Plan.Status.EXECUTED, kind=Plan.Kind.APPLY).latest("pk")
+    correction = Calculation.objects.filter(plan_chunk_id__in=applied.chunks.values("pk")).order_by("-total")[
+        0
+    ]
+    store = correction.transaction.store_id
+    wrong = (
+        "/find/?calculator=pricing&service=invoicing&from=2026-03-25T00:00:00&to=2026-03-28T00:00:00&zone=UTC"
+    )
+    transaction = f"/transactions/transaction/{correction.transaction_id}/"
+    job = applied.jobs.get(kind="apply").pk
+    return [
+        Shot("home", "approver", "/"),
+        Shot("find", "engineer", wrong),
+        Shot("onset", "engineer", wrong, height=1200, first=_ask_when_it_began),
+        Shot("plan", "approver", f"/remediation/plan/{ready.pk}/", height=1400),
+        Shot("figures", "engineer", f"/remediation/plan/{ready.pk}/figures/", height=1200),
+        Shot("decide", "approver", f"/remediation/plan/{ready.pk}/decide/", height=1300),
+        Shot("job", "engineer", f"/remediation/job/{job}/"),
+        Shot("case", "engineer", f"/remediation/case/{applied.case_id}/", height=1300),
+        Shot("transaction", "support", transaction, height=1200),
+        Shot("store", "support", f"/transactions/store/{store}/", height=1100),
+        Shot("integrity", "auditor", "/audit/auditentry/integrity/"),
+        Shot("trail", "auditor", f"/audit/auditentry/?case={applied.case_id}", color_scheme="dark"),
+        Shot("phone", "support", transaction, width=360, color_scheme="dark"),
+    ]
+
+
+def _ask_when_it_began(page: Page) -> None:
+    page.get_by_label("What version would have been right?").select_option("2.0.0")
+    release = page.get_by_label("Of release")
+    if release.count():
+        release.select_option(label="invoicing · pricing 1.8.0")
+    page.get_by_role("button", name="Show when it began and ended").click()
+    page.locator("#answer figure").wait_for(timeout=60_000)
+    page.locator("#answer").scroll_into_view_if_needed()
 
 
 def _take_tour(browser: Browser, address: str, password: str) -> None:

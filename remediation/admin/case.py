@@ -1,6 +1,7 @@
 """A case's page: how far it is, what was looked at, its plans, what verification found, and the buttons to go on."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -53,6 +54,9 @@ class Revertible:
     plan: Plan
     applied: Applied
     back_in_words: str
+
+
+_TIMES = frozenset({"calculated_from", "calculated_before", "occurred_from", "occurred_before"})
 
 
 @admin.register(Case)
@@ -145,10 +149,17 @@ class CaseAdmin(ActingAdmin):
 
 def _criteria(revision: CaseRevision) -> list[tuple[str, str]]:
     return [
-        (str(label), ", ".join(value) if isinstance(value, list) else str(value))
+        (str(label), _in_words(name, value))
         for name, label in CRITERIA.items()
         if (value := revision.criteria.get(name))
     ]
+
+
+def _in_words(name: str, value: Any) -> str:
+    """A criterion's value; times in the reader's zone, as all times on pages are."""
+    if name in _TIMES:
+        return moment(datetime.fromisoformat(value))
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _classes(verification: Job | None) -> list[ClassRow]:

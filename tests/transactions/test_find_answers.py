@@ -111,7 +111,7 @@ def test_an_onset_without_an_end_says_so(support: Client) -> None:
     report(30, fee_percent=2)
     report(20, first=30)
     page = shown(support, "onset/?calculator=fee&target=2.0.0")
-    assert "Still wrong at the end of the window." in page
+    assert "Wrong up to its last transactions in the window." in page
     assert "It ended at" not in page
     assert "are right" in shown(support, "onset/?calculator=fee&target=2.0.0&to=2026-03-02T08:00:30")
 
