@@ -18,6 +18,9 @@ from tests.reachable_pages import ReachablePages, reachable_pages
 WIDE_AND_NARROW = pytest.mark.parametrize(("width", "color_scheme"), [(1440, "light"), (360, "dark")])
 PEOPLE = {"engineer": "ana", "approver": "cleo"}
 """Who looks, where it matters: “ana” asked for the plans, “cleo” has decided on none."""
+ACTED_ON = frozenset(
+    {"admin:index"} | {f"admin:remediation_{name}_change" for name in ("case", "plan", "job")}
+)
 # Plans look different in each state.
 MORE_OF = {"admin:remediation_plan_change": 6, "admin:remediation_job_change": 4}
 
@@ -35,17 +38,18 @@ def test_every_page_fits_and_axe_finds_nothing(
 ) -> None:
     incident(users)
     wrong, known = list[str](), set[str]()
-    for role in ROLES:
+    for role in ("engineer", "approver", "administrator", "auditor", "support"):
         reader = signed_in(role, name=PEOPLE.get(role, ""), width=width, color_scheme=color_scheme)
-        for view, address in as_seen_by(role, users):
+        pages = list(as_seen_by(role, users))
+        for view, address in pages:
             # Who acts sees buttons that others do not; a page that looks the same for all is looked at once.
-            if view in known and role not in PEOPLE and address != "/":
+            if view in known and not (view == "admin:index" or (role in PEOPLE and view in ACTED_ON)):
                 continue
             reader.open(address)
             heard = len(reader.complaints)
             wrong += wrong_with(reader.page, f"{role} {address}", f"{width} {color_scheme}")
             del reader.complaints[heard:]  # what axe tries with password fields, the page's policy forbids
-            known.add(view)
+        known |= {view for view, _ in pages}
     assert wrong == []
     assert len(known) > 30
 

@@ -61,8 +61,7 @@ def test_a_cause_is_left_out_compared_and_taken_in_again_without_javascript(
     expect(page.locator("ul.messagelist")).to_contain_text("it leaves out nothing")
 
 
-@pytest.mark.parametrize("width", [1440, 360])
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "color_scheme"), [(1440, "light"), (360, "dark")])
 def test_the_pages_fit_and_everybody_can_use_them(
     signed_in: ReaderFactory, users: UserFactory, width: int, color_scheme: str
 ) -> None:
