@@ -19,12 +19,14 @@ from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserC
 from backoffice.policy_page import policy_urls
 from backoffice.site import AmendsAdminSite
 from remediation.admin.case_open import case_open_urls
+from remediation.admin.store_statement import statement_urls
 from transactions.admin.find import find_urls
 from transactions.admin.search import search_urls
 
 site = cast("AmendsAdminSite", admin.site)
 site.add_urls(find_urls)
 site.add_urls(search_urls)
+site.add_urls(statement_urls)
 site.add_urls(case_open_urls)
 site.add_urls(policy_urls)
 

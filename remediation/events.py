@@ -247,3 +247,32 @@ SAMPLE_VERDICT_RECORDED = register_event(
 )
 SAMPLE_CONCLUDED = register_event("sample.concluded", "concluded", SampleConcluded)
 CASE_EXPORTED = register_event("case.exported", "took the evidence pack of", CaseExported)
+
+
+class StatementBegun(EventData, frozen=True):
+    """A store's statement of corrections is taken along: of orders from `begin` on and before `end`, ISO 8601; "" for no limit."""
+
+    begin: str
+    end: str
+
+
+class StatementTaken(EventData, frozen=True):
+    """How that ended: `rows` corrections left, in a file of that SHA-256 (hexadecimal); not `complete` where it was broken off.
+
+    `begun` is the id of the entry that tells of its beginning.
+    """
+
+    begun: int
+    begin: str
+    end: str
+    rows: int
+    sha256: str
+    complete: bool
+
+
+STATEMENT_BEGUN = register_event(
+    "store.statement_begun", "{actor} began to take the statement of {subject} along", StatementBegun
+)
+STATEMENT_TAKEN = register_event(
+    "store.statement_taken", "{actor} took the statement of {subject} along", StatementTaken
+)

@@ -6,6 +6,7 @@ from remediation.admin.facts import named
 from remediation.admin.job import JobAdmin
 from remediation.admin.outcome import OutcomeAdmin
 from remediation.admin.plan import PlanAdmin
+from remediation.admin.store_statement import store_answer
 from remediation.admin.transaction_answer import answer
 from remediation.admin.transaction_history import corrections
 
@@ -18,4 +19,5 @@ __all__ = [
     "answer",
     "corrections",
     "named",
+    "store_answer",
 ]
