@@ -1,7 +1,5 @@
 """How a job ends: by its last chunk, or by giving up. Safe to ask for at any time and any number of times."""
 
-from datetime import timedelta
-
 from django.db import connection, transaction
 
 from audit.trail import record
@@ -22,7 +20,7 @@ from remediation.events import (
 from remediation.lease import DatabaseClock
 from remediation.locks import seize_job
 from remediation.models import Job, JobChunk, Plan
-from remediation.policy import Policy
+from remediation.policy_of_plan import asked_of
 from remediation.verification import conclude_verification
 
 UNFINISHED = (JobChunk.Status.WAITING, JobChunk.Status.LEASED)
@@ -82,11 +80,11 @@ def _seal(plan: Plan) -> None:
         )
         return
     chunks = list(plan.chunks.order_by("position"))
-    policy = Policy(**plan.policy)
     plan.manifest = manifest_of(plan, chunks)
     plan.digest = digest_of(plan.manifest)
-    plan.required_approvals = policy.required_approvals(plan.manifest)
-    plan.fresh_until = plan.requested_at + timedelta(hours=policy.fresh_hours)
+    asked = asked_of(plan)
+    plan.required_approvals = asked.approvals
+    plan.fresh_until = plan.requested_at + asked.policy.fresh_for
     plan.status = Plan.Status.READY
     plan.save(update_fields=["manifest", "digest", "required_approvals", "fresh_until", "status"])
     totals = totals_of(chunks)

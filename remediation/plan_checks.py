@@ -9,6 +9,7 @@ from psycopg.rows import dict_row
 from audit.verification import SEALED_AFTER, Connection, Finding, Piece, Scope, tampered
 from remediation.digest import chunks_digest_in_python, digest_of, manifest_with
 from remediation.models import CaseRevision, Plan, PlanChunk
+from remediation.policy import Policy
 
 MOST_NAMED = 200
 PLANS = "plans and approvals"
@@ -155,8 +156,22 @@ def _look_at_plan(number: int, connection: Connection) -> Iterator[Finding]:
                 str(plan),
                 f"itself, its case or its chunks are not what its manifest says ({', '.join(differing)}).",
             )
+    yield from _policy_agrees(plan)
     yield from _entries_agree(plan, digest, entries)
     yield from _approvals_agree(plan, digest, approvals, entries)
+
+
+def _policy_agrees(plan: Plan) -> Iterator[Finding]:
+    """By the manifest alone, so that figures, which no digest covers, neither hide nor make a finding."""
+    assert plan.manifest is not None
+    try:
+        needed = Policy(**plan.manifest["policy"]).required_approvals(plan.manifest)
+    except (KeyError, TypeError, ValueError):
+        yield tampered(PLANS, str(plan), "the policy in its manifest cannot be read.")
+        return
+    if (plan.required_approvals or 0) < needed:
+        said = f"its policy asks for {needed} approvals, and it is said to need {plan.required_approvals}."
+        yield tampered(PLANS, str(plan), said)
 
 
 def _look_at_revisions(connection: Connection) -> Iterator[Finding]:

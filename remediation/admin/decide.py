@@ -19,7 +19,7 @@ from remediation.admin.actions import newest_entry
 from remediation.admin.plan_summary import corrections_in_words, money_rows, totals
 from remediation.approval import valid_approvals, why_not_decide
 from remediation.models import Plan
-from remediation.policy import Policy
+from remediation.policy_of_plan import asked_of
 
 if TYPE_CHECKING:
     from remediation.admin.plan import PlanAdmin
@@ -84,12 +84,12 @@ def policy_context(plan: Plan) -> dict[str, Any]:
     """What the plan's own policy asks of it, and why; empty before it is sealed."""
     if plan.manifest is None:
         return {}
-    policy = Policy(**plan.policy)
+    asked = asked_of(plan)
     return {
-        "policy": policy,
-        "why_large": policy.why_large(plan.manifest),
+        "policy": asked.policy,
+        "why_large": asked.why_large,
         "valid_approvals": valid_approvals(plan),
-        "must_type": policy.must_type(plan.manifest["proposed"]),
+        "must_type": asked.must_type,
         "approvers": approvers_of(plan),
         "most_people": MOST_PEOPLE,
     }
@@ -142,7 +142,7 @@ def confirmation_by(request: HttpRequest) -> Confirmation:
 def insist_on_typed(request: HttpRequest, plan: Plan) -> None:
     """The number of corrections, where the plan's policy wants it typed. Raises `NotTyped`."""
     proposed = (plan.manifest or {}).get("proposed", 0)
-    if not Policy(**plan.policy).must_type(proposed):
+    if plan.manifest is None or not asked_of(plan).must_type:
         return
     typed = request.POST.get("typed", "").strip()
     digits = typed.translate({ord(mark): None for mark in ",. '’\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"})

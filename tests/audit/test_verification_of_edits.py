@@ -20,8 +20,9 @@ pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 @pytest.fixture
-def edited(engineer: User) -> Plan:
-    """A plan of a case that leaves a cause out, with a comment."""
+def edited(engineer: User, settings: Any) -> Plan:
+    """A plan of a case that leaves a cause out, with a comment; it needs two approvals."""
+    settings.AMENDS_APPROVAL_POLICY = {"approvals": 2, "approvals_for_large": 2}
     report(4)
     report(3, fee_percent=3, first=10)
     case = previewed(engineer).case
@@ -50,6 +51,14 @@ TAMPERED: dict[str, tuple[str, str]] = {
     "an edit taken out": (
         "UPDATE remediation_caserevision SET number = 5 WHERE number = 2",
         r"\[plans and approvals\] Case \d+, revision 2: is gone; entry \d+ \(case.edited\)",
+    ),
+    "how many approvals a plan needs": (
+        "UPDATE remediation_plan SET required_approvals = 1 WHERE status = 'ready'",
+        r"\[plans and approvals\] Plan \d+ \(apply\): its policy asks for 2 approvals, and it is said to need 1",
+    ),
+    "the policy that a plan was previewed under": (
+        "UPDATE remediation_plan SET policy = policy || '{\"approvals\": 1}' WHERE status = 'ready'",
+        r"\[plans and approvals\] Plan \d+ \(apply\): itself, its case or its chunks are not what its manifest says \(policy\)",
     ),
     "how many rows a plan left out": (
         "UPDATE remediation_planchunk SET left_out = left_out - 1, scanned = scanned - 1 WHERE left_out > 0",

@@ -7,16 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test import override_settings
 
 from remediation.apply import start_apply
 from remediation.control import pause_job
 from remediation.lease import Lease, lease_chunk, recover_expired_leases
 from remediation.models import CaseRevision, Job, JobChunk, Plan
+from remediation.policy import Policy
 from remediation.runner import work
 from tests.remediation.driving import approved, previewed
 from tests.remediation.incident import START, fee, recalculate, report, totals
@@ -165,6 +168,19 @@ def the_approver_edits_the_case_after_the_start(people: People) -> None:
     assert totals(ids) == [fee(1000 + i, 1) for i in range(3)]
 
 
+def a_plan_is_sealed_with_fewer_approvals_than_its_policy_asks_for(people: People) -> None:
+    """As by an application that was broken into, or does not count rightly any more."""
+    report(3)
+    with (
+        override_settings(AMENDS_APPROVAL_POLICY={"approvals": 2, "approvals_for_large": 2}),
+        patch.object(Policy, "required_approvals", lambda *_: 1),
+        suppress(DatabaseError),
+    ):
+        previewed(people.engineer)
+    plan = Plan.objects.get()
+    assert plan.status == Plan.Status.PREVIEWING, f"It needs {plan.required_approvals} approvals."
+
+
 def a_plan_is_given_a_second_job(people: People) -> None:
     _, job = begun(people)
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -259,6 +275,15 @@ GUARDS = (
         "approval re-check",
         without(APPLY, " OR public.amends_valid_approvals(plan.id) < plan.required_approvals"),
         the_approver_edits_the_case_after_the_start,
+    ),
+    Guard(
+        "approvals that the policy asks for",
+        without(
+            "amends_guard_plan",
+            "(NEW.required_approvals < public.amends_required_approvals(OLD.id, OLD.policy)) IS NOT FALSE",
+            "false",
+        ),
+        a_plan_is_sealed_with_fewer_approvals_than_its_policy_asks_for,
     ),
     Guard(
         "one job of a kind per plan",

@@ -1,16 +1,22 @@
 """What the database refuses, whoever asks: here raw SQL as the application's role, past every line of Python."""
 
+import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
 from remediation.apply import start_apply
+from remediation.digest import manifest_of
 from remediation.models import Job, JobChunk, Plan
+from remediation.preview import request_preview
+from remediation.runner import work
 from tests.conftest import UserFactory
-from tests.remediation.driving import approved, digest, previewed
+from tests.remediation.driving import approved, digest, opened, previewed
 from tests.remediation.incident import START, pointers, report, totals
+from tests.remediation.tampering import tamper
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -85,6 +91,58 @@ def test_a_plan_takes_no_arrow_that_is_not_there_or_not_earned(plan: Plan, statu
 )
 def test_a_sealed_plan_is_frozen(plan: Plan, change: str) -> None:
     assert "preview again" in refused(f"UPDATE remediation_plan SET {change} WHERE id = %s", [plan.pk])
+
+
+@pytest.fixture
+def unsealed(engineer: User, settings: Any) -> Plan:
+    """A plan under a policy of two approvals for any money of USD, all scanned, which only its last step is missing from."""
+    settings.AMENDS_APPROVAL_POLICY = {"approvals_for_large": 2, "large_money": {"USD": "0"}}
+    report(3)
+    plan = request_preview(opened(engineer), acting_user=engineer)
+    with patch("remediation.conclusion._finish"):
+        work(plan.jobs.get().pk, worker="test")
+    plan.refresh_from_db()
+    assert plan.status == Plan.Status.PREVIEWING
+    return plan
+
+
+def _said(sql: str, parameters: dict[str, Any]) -> str:
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+    except DatabaseError as error:
+        return str(error)
+    return ""
+
+
+def seal(plan: Plan, *, approvals: int = 2, hours: int = 24, **manifest: Any) -> str:
+    """Seal it by SQL, as the application's role; what the database says to it."""
+    found = manifest_of(plan, list(plan.chunks.order_by("position"))) | manifest
+    return _said(
+        "UPDATE remediation_plan SET status = 'ready', manifest = %(manifest)s::jsonb,"
+        " digest = sha256(convert_to((%(manifest)s::jsonb)::text, 'UTF8')), required_approvals = %(approvals)s,"
+        " fresh_until = requested_at + %(hours)s * interval '1 hour' WHERE id = %(plan)s",
+        {"manifest": json.dumps(found), "approvals": approvals, "hours": hours, "plan": plan.pk},
+    )
+
+
+def test_a_plan_is_sealed_with_as_many_approvals_as_its_policy_asks_for_and_stays_fresh_no_longer(
+    unsealed: Plan,
+) -> None:
+    assert "needs 2 approvals by its policy, not 1" in seal(unsealed, approvals=1)
+    # What its rows add up to counts, and not what the manifest says of them.
+    nothing = {"proposed": 0, "money": {}}
+    assert "needs 2 approvals by its policy, not 1" in seal(unsealed, approvals=1, **nothing)
+    weaker = unsealed.policy | {"approvals_for_large": 1}
+    assert "under another policy" in seal(unsealed, policy=weaker)
+    assert "is fresh for 24 hours by its policy" in seal(unsealed, hours=25)
+    assert seal(unsealed) == ""
+
+
+def test_a_policy_that_says_nothing_seals_nothing(unsealed: Plan, owner_connection: Any) -> None:
+    tamper(owner_connection, "UPDATE remediation_plan SET policy = '{}'")
+    unsealed.refresh_from_db()
+    assert "approvals by its policy" in seal(unsealed)
 
 
 def test_a_plan_cannot_be_born_approved(plan: Plan) -> None:

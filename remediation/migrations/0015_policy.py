@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from django.db import migrations
+
+from audit.sql_migration import run_sql_file
+
+SQL = Path(__file__).parent.parent / "sql"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("remediation", "0014_plan_figures")]
+
+    operations = [run_sql_file(SQL / "0015_policy.sql")]
