@@ -70,7 +70,7 @@ def reachable_pages(
         elif not answer["Content-Type"].startswith("text/html"):
             continue
         else:
-            page = answer.content.decode()
+            page = answer.getvalue().decode()  # some are streamed
             kinds = pages.by_view if "<html" in page else pages.parts
             kinds.setdefault(kind[0], []).append(address)
             links = _Links()
