@@ -55,7 +55,7 @@ class Period:
     end: datetime | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Place:
     """Where in the order (occurred_at, id) a walk through a store's orders goes on: behind this order."""
 

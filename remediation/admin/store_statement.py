@@ -1,6 +1,6 @@
 """The answer on a store's page, its corrected and still wrong orders, and its statement of corrections to print and to take along."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -32,6 +32,7 @@ from remediation.store_rows import (
     Place,
     Standing,
     StoreRow,
+    Walked,
     count_up_to,
     walk,
     walk_some,
@@ -39,10 +40,8 @@ from remediation.store_rows import (
 from transactions.admin.parts import shows_on_page_of
 from transactions.models import Store
 
-AT_ONCE = 1_000
+AT_ONCE = 500
 """A store of so many orders in the period, or fewer, is answered for on its page; of more when somebody asks."""
-LOOKED_AT = 1_500
-"""Orders that one page of the list looks at, at most."""
 ROWS = 50
 _ROWS_HERE, _TOTALS_HERE = "<!-- rows -->", "<!-- totals -->"
 
@@ -137,16 +136,19 @@ def store_answer(request: HttpRequest, store: Store) -> dict[str, Any]:
     if asked.problems:
         return {"asked": asked}
     few = count_up_to(store, asked.period, AT_ONCE + 1) <= AT_ONCE
-    context = {"asked": asked, "few": few, "at_once": AT_ONCE, **_list(store, asked)}
-    return context | (_answer(store, asked) if few else {})
+    walked = walk_some(
+        store, asked.period, after=None if few else asked.after, orders=AT_ONCE + 1 if few else AT_ONCE
+    )
+    context = {"asked": asked, "few": few, "at_once": AT_ONCE, **_list(asked, walked)}
+    return context | (_answer(store, asked, [walked]) if few else {})
 
 
 def _may_see(request: HttpRequest) -> bool:
     return all(request.user.has_perm(each) for each in PERMISSIONS)
 
 
-def _answer(store: Store, asked: Asked) -> dict[str, Any]:
-    answer = answer_for(store, asked.period, walk(store, asked.period))
+def _answer(store: Store, asked: Asked, walked: Iterable[Walked]) -> dict[str, Any]:
+    answer = answer_for(store, asked.period, walked)
     return {
         "answer": answer,
         "sentences": answer.sentences(),
@@ -164,19 +166,19 @@ def _sums(money: dict[tuple[str, int], Money]) -> list[tuple[str, int, Money]]:
     return [(currency, scale, each) for (currency, scale), each in sorted(money.items())]
 
 
-def _list(store: Store, asked: Asked) -> dict[str, Any]:
-    """Some rows, and how to go on. Where few orders are of the kind that is shown, a page may be short and say so."""
-    walked = walk_some(store, asked.period, after=asked.after, orders=LOOKED_AT)
-    found = [row for row in walked.rows if asked.wants(row)]
+def _list(asked: Asked, walked: Walked) -> dict[str, Any]:
+    """Some of the rows, and how to go on. Where few orders are of the kind that is shown, a page may be short and say so."""
+    after = asked.after
+    found = [row for row in walked.rows if asked.wants(row) and (after is None or row.place > after)]
     shown = found[:ROWS]
     while len(shown) < len(found) and found[len(shown)].order == shown[-1].order:
         shown.append(found[len(shown)])  # an order's rows stay together: the next page begins behind it
     cut = len(found) > len(shown)
     onward = shown[-1].place if cut else walked.onward
-    after = write_place([onward.at, onward.order]) if onward else ""
+    behind = write_place([onward.at, onward.order]) if onward else ""
     return {
         "rows": shown,
-        "next_rows": asked.address(show=asked.show, plan=asked.plan, after=after) if after else "",
+        "next_rows": asked.address(show=asked.show, plan=asked.plan, after=behind) if behind else "",
         "first_rows": asked.address(show=asked.show, plan=asked.plan) if asked.after else "",
         "looked_to": onward.at if onward and not cut else None,
         "shows": [
@@ -225,7 +227,12 @@ def statement_urls(site: AdminSite) -> list[URLPattern]:
 def _answer_view(site: AdminSite, request: HttpRequest, store: Store) -> HttpResponse:
     """The answer of all orders, however many: takes some seconds for a hundred thousand."""
     asked = _asked_or_404(request)
-    context = {"subject": store, "asked": asked, "few": True, **_answer(store, asked)}
+    context = {
+        "subject": store,
+        "asked": asked,
+        "few": True,
+        **_answer(store, asked, walk(store, asked.period)),
+    }
     if request.headers.get("HX-Request"):
         return TemplateResponse(request, "remediation/store_answer_text.html", context)
     context |= site.each_context(request) | {

@@ -178,11 +178,12 @@ def test_the_page_says_it_and_lists_the_orders_behind_every_number(
         assert len(support.get(f"{address}?{asked}").context["rows"]) == orders, asked
 
 
+@pytest.mark.parametrize("most", [4, 500])
 def test_the_list_goes_on_page_by_page(
-    support: Client, corrected: Plan, monkeypatch: pytest.MonkeyPatch
+    support: Client, corrected: Plan, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     monkeypatch.setattr(store_statement, "ROWS", 2)
-    monkeypatch.setattr(store_statement, "LOOKED_AT", 4)
+    monkeypatch.setattr(store_statement, "AT_ONCE", most)
     address, seen = f"/transactions/store/{the_store().pk}/", []
     query = "?show=corrected"
     while query:
