@@ -1,4 +1,4 @@
-"""Every word that the pages of frame, home and jobs show can be translated: none stands in a template outside of a translation."""
+"""Every word that the pages of frame, home, jobs, transactions and stores show can be translated: none stands outside of a translation."""
 
 import re
 from pathlib import Path
@@ -14,18 +14,15 @@ PATTERNS = (
     "remediation/job*.html",
     "remediation/workers*.html",
     "remediation/throughput*.html",
+    "remediation/store_*.html",
+    "remediation/transaction_*.html",
+    "transactions/personal_revealed.html",
+    "transactions/search.html",
+    "transactions/store.html",
+    "transactions/transaction*.html",
 )
 OWNED = sorted(
-    path.relative_to(TEMPLATES).as_posix()
-    for pattern in (
-        "*.html",
-        "admin/*.html",
-        "backoffice/*.html",
-        "remediation/job*.html",
-        "remediation/workers*.html",
-        "remediation/throughput*.html",
-    )
-    for path in TEMPLATES.glob(pattern)
+    path.relative_to(TEMPLATES).as_posix() for pattern in PATTERNS for path in TEMPLATES.glob(pattern)
 )
 # Translations, and the block that holds names of styles.
 _TRANSLATED = re.compile(

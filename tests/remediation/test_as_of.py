@@ -8,11 +8,15 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from remediation.dealings import dealings_with
 from remediation.moves import AppliedMove
+from remediation.store_rows import Period, walk
+from remediation.store_rows import Standing as Became
+from remediation.verdict import verdict_of
 from tests.conftest import UserFactory
 from tests.remediation.incident import START, fee, pointers, report
 from tests.remediation.test_any_order import ROWS, STEPS, Standing, World
-from transactions.models import Transaction
+from transactions.models import Store, Transaction
 from transactions.pointer_moves import MovesUnclear, PointerMove, in_order, moves_of, stood_on
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +31,26 @@ def now() -> datetime:
 
 def order_of(moves: list[PointerMove]) -> list[int]:
     return [move.to for move in moves]
+
+
+def what_is_said_agrees_with(world: World) -> None:
+    """The verdict of each order and the rows of their store say what the log says: no order is missing, and none stands twice as one."""
+    rows = [row for walked in walk(Store.objects.get(reference="s-1"), Period()) for row in walked.rows]
+    for known, standing in zip(world.ids, world.log, strict=True):
+        dealings = dealings_with(Transaction.objects.get(pk=known))
+        assert dealings is not None
+        verdict = verdict_of(dealings)
+        of_order = [row for row in rows if row.order == known]
+        assert {row.now for row in of_order} <= {standing.total}
+        corrected = [row for row in of_order if row.standing == Became.CORRECTED]
+        assert len(corrected) == standing.corrected
+        assert (verdict.in_a_word == "corrected") == standing.corrected
+        assert all(row.right == standing.total for row in corrected)
+        waiting = [row for row in of_order if row.standing in (Became.WAITING, Became.APPROVED)]
+        row_number = world.ids.index(known)
+        proposed = world.plan is not None and world.plan_of.get(row_number) == id(standing)
+        assert len(waiting) == proposed
+        assert (verdict.in_a_word == "approved, not corrected yet") == proposed
 
 
 @settings(
@@ -62,6 +86,7 @@ def test_moves_are_those_of_a_log_in_its_order_and_lead_to_where_it_stands(
                 later = [move for move in moves if move.at == at]
                 assert stood_on(moves, at) in {standing, later[-1].to}
             assert stood_on(moves, moves[0].at - timedelta(microseconds=1)) is None
+        what_is_said_agrees_with(world)
         transaction.set_rollback(True)
 
 
