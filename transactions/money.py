@@ -102,17 +102,10 @@ def parse_amount(text: str, scale: int) -> int:
 
 def _parse_carefully(text: object, scale: int) -> int:
     _check_scale(scale)
-    if not isinstance(text, str):
-        raise AmountUnparsable(
-            f'{_shown(text)} is not a text. Write amounts as decimal strings, such as "12.30".'
-        )
-    match = _PLAIN_DECIMAL.fullmatch(text)
-    if match is None or not (match[2] or match[3]):
-        raise AmountUnparsable(_why_unparsable(text))
-    sign, whole, fraction = match[1], match[2].lstrip("0"), (match[3] or "").rstrip("0")
+    sign, whole, fraction = _parts_of(text)
     if len(fraction) > scale:
         raise AmountTooFine(
-            f"{_shown(text.strip())} has {len(fraction)} digits after the point, "
+            f"{_shown(str(text).strip())} has {len(fraction)} digits after the point, "
             f"and the transaction is kept in {scale}. "
             "Round it at its source, or keep the transaction at a larger scale."
         )
@@ -128,6 +121,19 @@ def plain_decimal(text: object) -> str:
     Reads and refuses what `parse_amount` does at the finest scale there is, so that it compares exactly with every amount. Raises
     `AmountUnparsable`, `AmountTooFine`, `AmountOutOfRange`.
     """
+    sign, whole, fraction = _parts_of(text)
+    if len(fraction) > MAX_SCALE:
+        raise AmountTooFine(
+            f"{_shown(str(text).strip())} has more than {MAX_SCALE} digits after the point: no amount has."
+        )
+    if len(whole) > _ALWAYS_IN_RANGE + 1:
+        raise AmountOutOfRange(f"{_shown(str(text).strip())} is larger than any amount. Write fewer digits.")
+    shown = f"{whole or '0'}.{fraction}" if fraction else whole or "0"
+    return f"-{shown}" if sign == "-" and shown != "0" else shown
+
+
+def _parts_of(text: object) -> tuple[str, str, str]:
+    """Sign, digits before the point and digits after it, without zeros that say nothing. Raises `AmountUnparsable`."""
     if not isinstance(text, str):
         raise AmountUnparsable(
             f'{_shown(text)} is not a text. Write amounts as decimal strings, such as "12.30".'
@@ -135,15 +141,7 @@ def plain_decimal(text: object) -> str:
     match = _PLAIN_DECIMAL.fullmatch(text)
     if match is None or not (match[2] or match[3]):
         raise AmountUnparsable(_why_unparsable(text))
-    sign, whole, fraction = match[1], match[2].lstrip("0"), (match[3] or "").rstrip("0")
-    if len(fraction) > MAX_SCALE:
-        raise AmountTooFine(
-            f"{_shown(text.strip())} has more than {MAX_SCALE} digits after the point: no amount has."
-        )
-    if len(whole) > _ALWAYS_IN_RANGE + 1:
-        raise AmountOutOfRange(f"{_shown(text.strip())} is larger than any amount. Write fewer digits.")
-    shown = f"{whole or '0'}.{fraction}" if fraction else whole or "0"
-    return f"-{shown}" if sign == "-" and shown != "0" else shown
+    return match[1], match[2].lstrip("0"), (match[3] or "").rstrip("0")
 
 
 def _why_unparsable(text: str) -> str:
