@@ -6,22 +6,28 @@ A session that was left open, or taken over, decides nothing that way. What is s
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
-from django.http import HttpRequest
+from django.db import connection, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from audit.errors import Refused
 from audit.models import AuditEntry
+from audit.trail import record
+from audit.trail_events import NOT_CONFIRMED, NotConfirmedData
 
 GOOD_FOR = timedelta(minutes=5)
 """A confirmation that is older counts no more."""
 MOST_FAILURES = 5
 FAILURES_WITHIN = timedelta(minutes=10)
-"""After `MOST_FAILURES` wrong passwords within this time, signing in included, none is checked until some are older."""
-_FAILED = "user.sign_in_failed"
+"""After `MOST_FAILURES` wrong confirmations by one person within this time, none of theirs is checked until some are older.
+
+Only whoever is signed in as that person can use them up, so that a stranger who fails to sign in under a name stops nobody's decisions.
+"""
+_LOCK_CLASS = 7105
+"""First key of the advisory lock under which one person's confirmations are checked one after another."""
 
 
 class NotConfirmed(Refused):
@@ -41,31 +47,48 @@ class Confirmation:
     at: datetime
 
 
-def confirm_by_password(user: User, password: str, *, request: HttpRequest | None = None) -> Confirmation:
-    """Whoever acts gives their password again. A wrong one is told to the trail as a failed sign-in.
+def confirm_by_password(user: User, password: str) -> Confirmation:
+    """Whoever acts, and is signed in as `user`, gives their password again. A wrong one is told to the trail, without it.
 
-    Raises `NotConfirmed`, `TooManyFailures`.
+    The count of wrong ones is exact, however many are tried at once: each is checked and written under a lock of that person. Not to be
+    called inside a transaction that is rolled back where this refuses, or nothing would be counted. Raises `NotConfirmed`,
+    `TooManyFailures`.
     """
     if not password:
         raise NotConfirmed(_("Nothing was decided: your password is asked for with each decision."))
-    lately = timezone.now() - FAILURES_WITHIN
-    failures = AuditEntry.objects.filter(
-        event=_FAILED, subject_type=User._meta.label_lower, subject_id=user.pk, occurred_at__gt=lately
-    )
-    if len(failures.values_list("pk", flat=True)[:MOST_FAILURES]) == MOST_FAILURES:
-        minutes = FAILURES_WITHIN.seconds // 60
-        raise TooManyFailures(
-            ngettext(
-                "Nothing was decided: too many wrong passwords were given in the last %(minutes)s minute. Wait, or ask an administrator.",
-                "Nothing was decided: too many wrong passwords were given in the last %(minutes)s minutes. Wait, or ask an administrator.",
-                minutes,
-            )
-            % {"minutes": minutes}
-        )
-    known = authenticate(request, username=user.get_username(), password=password)
-    if known is None or known.pk != user.pk:
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_CLASS, user.pk])
+        if _failures_lately(user) >= MOST_FAILURES:
+            raise TooManyFailures(_too_many())
+        # Read under the lock: the password may have been changed, and the account closed, since the session was opened.
+        known = User.objects.get(pk=user.pk)
+        right = known.is_active and known.check_password(password)
+        if not right:
+            record(NOT_CONFIRMED, known, NotConfirmedData(by="password"), actor=known)
+    if not right:
         raise NotConfirmed(_("Nothing was decided: that is not your password."))
     return Confirmation(user.pk, "password", timezone.now())
+
+
+def _failures_lately(user: User) -> int:
+    """How many, counted no further than matters. By the database's clock, which wrote the entries' times."""
+    failures = AuditEntry.objects.filter(
+        event=NOT_CONFIRMED.name,
+        subject_type=User._meta.label_lower,
+        subject_id=user.pk,
+        occurred_at__gt=Now() - FAILURES_WITHIN,
+    )
+    return failures.order_by()[:MOST_FAILURES].count()
+
+
+def _too_many() -> str:
+    minutes = FAILURES_WITHIN.seconds // 60
+    return ngettext(
+        "Nothing was decided: too many wrong passwords were given in the last %(minutes)s minute. Wait, or ask an administrator.",
+        "Nothing was decided: too many wrong passwords were given in the last %(minutes)s minutes. Wait, or ask an administrator.",
+        minutes,
+    ) % {"minutes": minutes}
 
 
 def confirmed_by_operator(user: User) -> Confirmation:

@@ -55,5 +55,14 @@ class Denied(EventData, frozen=True):
     where: str
 
 
+class NotConfirmedData(EventData, frozen=True):
+    """`by` is how it was to be confirmed: "password"."""
+
+    by: str
+
+
 FLOODED = register_event("trail.flooded", "{actor} stopped writing down each of too many attempts", Flooded)
 DENIED = register_event("access.denied", "{actor} tried what they may not do", Denied)
+NOT_CONFIRMED = register_event(
+    "user.not_confirmed", "{actor} did not confirm a decision: another password was given", NotConfirmedData
+)

@@ -136,7 +136,7 @@ def why_the_reader_does_not_decide(plan: Plan, reader: User) -> str:
 def confirmation_by(request: HttpRequest) -> Confirmation:
     """That whoever pressed a button is who they are, by the password in the form. Raises `NotConfirmed`."""
     assert isinstance(request.user, User)
-    return confirm_by_password(request.user, request.POST.get("password", ""), request=request)
+    return confirm_by_password(request.user, request.POST.get("password", ""))
 
 
 def insist_on_typed(request: HttpRequest, plan: Plan) -> None:
