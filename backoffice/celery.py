@@ -1,5 +1,6 @@
 """The Celery application. `celery --app backoffice worker` and `… beat` start here."""
 
+import gc
 import logging.config
 import os
 import signal
@@ -32,3 +33,6 @@ def end_with_the_worker(**_: Any) -> None:
     """A pool process must not outlive a worker that was killed: its chunk would be nobody's. No calculator eats the machine."""
     die_with_parent(signal.SIGKILL)
     limit_memory(settings.AMENDS_WORKER_MEMORY_MEGABYTES)
+    # What is loaded by now stays: no collection looks at it again.
+    gc.collect()
+    gc.freeze()

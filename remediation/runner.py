@@ -31,7 +31,7 @@ from remediation.lease import (
 from remediation.locks import share_job
 from remediation.models import Job, JobChunk, Plan
 from remediation.revert import store_members
-from remediation.scan import Asking, scan, store
+from remediation.scan import Asking, rows_not_searched_for_garbage, scan, store
 from remediation.stages import advance_stage
 from remediation.verification import check_chunk
 from transactions.isolation import InProcess, LockedAway
@@ -99,7 +99,8 @@ def _attempt(lease: Lease) -> bool:
     )
     log = logger.bind(job=lease.job_id, chunk=chunk.position, attempt=lease.attempts)
     try:
-        WORK_OF[chunk.job.kind](lease, chunk)
+        with rows_not_searched_for_garbage():
+            WORK_OF[chunk.job.kind](lease, chunk)
     except (LeaseLost, JobNotRunning) as lost:
         log.info("chunk.dropped", why=str(lost))
         give_back(lease, str(lost), counts=False)

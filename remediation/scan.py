@@ -111,27 +111,31 @@ def scan(plan: Plan, chunk: PlanChunk, *, asking: Asking, renew: Callable[[], No
     if exclusions := Exclusions.from_json(plan.revision.exclusions):
         scanned.left_out = LeftOut(exclusions, [row[1] for row in rows])
     for start in range(0, len(rows), SLICE):
-        with young_garbage_only():
-            _calculate(calculator, rows[start : start + SLICE], asking, scanned)
+        _calculate(calculator, rows[start : start + SLICE], asking, scanned)
+        free_cycles_of_slice()
         renew()
     return scanned
 
 
 @contextmanager
-def young_garbage_only() -> Iterator[None]:
-    """Collect cyclic garbage once at the end, and only what was made since.
+def rows_not_searched_for_garbage() -> Iterator[None]:
+    """Python's collector of cycles rests while a chunk's rows are held: it would go through them, which all stay, over and over.
 
-    Python's collector would go through a chunk's rows, which all stay, over and over: a third of a scan's time. What a calculator leaves
-    behind in cycles is still freed after every slice.
+    That was a third of a scan's time. Whoever goes through a chunk frees what a calculator left behind after every slice
+    (`free_cycles_of_slice`).
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.collect(1)
         if collecting:
             gc.enable()
+
+
+def free_cycles_of_slice() -> None:
+    """Free what was left behind in cycles since the last call, and look at nothing that is older."""
+    gc.collect(1)
 
 
 def read_rows(
@@ -207,8 +211,7 @@ def _looked_up(sql: str, params: dict[str, Any]) -> list[Row]:
         settings.execute(ROW_BY_ROW)
         # A plan of its own for every chunk: they differ in what they hold.
         cursor.execute(sql, params, prepare=False)
-        with young_garbage_only():
-            return cursor.fetchall()
+        return cursor.fetchall()
 
 
 def _in_binary() -> "psycopg.Cursor[Any]":
@@ -273,8 +276,7 @@ def store(plan: Plan, job_chunk: JobChunk, scanned: ScannedChunk) -> None:
     chunk = job_chunk.plan_chunk
     assert chunk is not None
     target_release = plan.targets[str(chunk.release_id)]
-    with young_garbage_only():
-        leaves = _copy_proposals(plan, chunk, target_release, scanned.proposals)
+    leaves = _copy_proposals(plan, chunk, target_release, scanned.proposals)
     if scanned.failures:
         _copy_failures(job_chunk, scanned.failures)
     freeze(

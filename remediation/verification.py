@@ -18,7 +18,7 @@ from remediation.exclusions import Exclusions, LeftOut, why_in_words
 from remediation.lifecycle import APPLIED_PLAN
 from remediation.models import Case, Job, JobChunk, Plan
 from remediation.money import add_money, money_key
-from remediation.scan import SLICE, Asking
+from remediation.scan import SLICE, Asking, free_cycles_of_slice
 from remediation.verification_sql import DANGLING, PLAN_CHUNK, SCOPE
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure
@@ -110,6 +110,7 @@ def check_scope(case: Case, bounds: dict[str, Any], *, asking: Asking, renew: Ca
         results = asking.first(calculator, [(orjson.loads(row.inputs_text), row.scale) for row in part])
         for row, result in zip(part, results, strict=True):
             _class_row(row, result, classes, found, left_out)
+        free_cycles_of_slice()
         renew()
     return found
 
