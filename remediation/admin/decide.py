@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
+from django.db.models import Case, Q, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -16,7 +17,8 @@ from audit.errors import Refused
 from audit.step_up import Confirmation, NotConfirmed, confirm_by_password
 from audit.templatetags.reading import page_of
 from remediation.admin.actions import newest_entry
-from remediation.admin.plan_summary import corrections_in_words, money_rows, totals
+from remediation.admin.plan_figures import charged, spreads_of
+from remediation.admin.plan_summary import corrections_in_words, money_rows, totals, why_not_fresh
 from remediation.approval import valid_approvals, why_not_decide
 from remediation.models import Plan
 from remediation.policy_of_plan import asked_of
@@ -62,7 +64,7 @@ def decide_again(request: HttpRequest, plan: Plan, refused: NotConfirmed | NotTy
 
 
 def _page(request: HttpRequest, plan: Plan, *, comment: str = "") -> HttpResponse:
-    found = totals(plan)
+    found, spreads = totals(plan), spreads_of(plan)
     context = {
         **admin.site.each_context(request),
         "opts": Plan._meta,
@@ -71,7 +73,9 @@ def _page(request: HttpRequest, plan: Plan, *, comment: str = "") -> HttpRespons
         "is_popup": False,
         "newest_entry": newest_entry(),
         "totals": found,
-        "money": money_rows(found),
+        "money": money_rows(found, spreads),
+        "charged": charged(plan, spreads),
+        "why_not_fresh": why_not_fresh(plan),
         "corrections_in_words": corrections_in_words(plan),
         "approvals": list(plan.approvals.select_related("decided_by")),
         "comment": comment,
@@ -84,26 +88,25 @@ def policy_context(plan: Plan) -> dict[str, Any]:
     """What the plan's own policy asks of it, and why; empty before it is sealed."""
     if plan.manifest is None:
         return {}
-    asked = asked_of(plan)
+    asked, approvers = asked_of(plan), approvers_of(plan)
     return {
         "policy": asked.policy,
         "why_large": asked.why_large,
         "valid_approvals": valid_approvals(plan),
         "must_type": asked.must_type,
-        "approvers": approvers_of(plan),
-        "most_people": MOST_PEOPLE,
+        "approvers": approvers[:MOST_PEOPLE],
+        "more_approvers": len(approvers) > MOST_PEOPLE,
     }
 
 
 def approvers_of(plan: Plan) -> list[Approver]:
-    """Everybody whose role decides on plans, by name, at most `MOST_PEOPLE`; those first who may decide on this one."""
-    people = User.objects.with_perm(PERMISSION, include_superusers=False, backend=_BACKEND).order_by(
-        "username"
-    )
+    """Who may decide on plans, superusers too: first who may on this one, then by name; `MOST_PEOPLE` + 1 at most."""
+    people = User.objects.with_perm(PERMISSION, backend=_BACKEND)
     decided = {each.decided_by_id: each for each in plan.approvals.all()}
     editors = set(plan.case.revisions.values_list("edited_by_id", flat=True))
+    barred = Q(pk=plan.requested_by_id) | Q(pk__in=editors | set(decided))
     found = []
-    for person in people[:MOST_PEOPLE]:
+    for person in people.order_by(Case(When(barred, then=1), default=0), "username")[: MOST_PEOPLE + 1]:
         why_not = ""
         if person.pk == plan.requested_by_id:
             why_not = _("asked for the plan")
@@ -112,7 +115,7 @@ def approvers_of(plan: Plan) -> list[Approver]:
         elif person.pk in decided:
             why_not = _("has decided: %(decision)s") % {"decision": decided[person.pk].get_decision_display()}
         found.append(Approver(person, why_not))
-    return sorted(found, key=lambda each: bool(each.why_not))
+    return found
 
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"

@@ -120,7 +120,7 @@ class PlanAdmin(ActingAdmin):
 
     def page_context(self, request: HttpRequest, subject: Plan) -> dict[str, Any]:
         assert isinstance(request.user, User)
-        found = totals(subject)
+        found, spreads = totals(subject), spreads_of(subject)
         jobs = list(subject.jobs.select_related("requested_by"))
         apply_job = next((job for job in jobs if job.kind == Job.Kind.APPLY), None)
         preview_job = next((job for job in jobs if job.kind == Job.Kind.PREVIEW), None)
@@ -128,8 +128,8 @@ class PlanAdmin(ActingAdmin):
             "totals": found,
             **left_out_of_plan(subject, request.user),
             "tone": PLAN_TONES[Plan.Status(subject.status)],
-            "money": money_rows(found),
-            "charged": charged(subject, spreads_of(subject)),
+            "money": money_rows(found, spreads),
+            "charged": charged(subject, spreads),
             **listed_causes(subject, prove=False),
             "jobs": jobs,
             "preview_job": preview_job,

@@ -1,6 +1,6 @@
 """What a plan would change, as people read it: counts, money per currency, causes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.utils import timezone
 from audit.errors import Refused
 from remediation.causes import cause_in_words, merge_causes, parts_of
 from remediation.digest import PlanTotals, totals_in, totals_of
+from remediation.figures import Spread
 from remediation.models import Plan
 from remediation.scan import target_calculator
 from transactions.models import Transaction
@@ -59,7 +60,10 @@ def corrections_in_words(plan: Plan) -> str:
 
 @dataclass(frozen=True)
 class MoneyRow:
-    """Totals of one currency and scale before and after, what that changes and the largest single change; smallest units."""
+    """Totals of one currency and scale before and after, what that changes and the largest single change; smallest units.
+
+    `largest_is` is the id of the transaction that changes most, where figures were kept of it.
+    """
 
     currency: str
     scale: int
@@ -67,6 +71,7 @@ class MoneyRow:
     after: int
     delta: int
     largest: int
+    largest_is: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,9 @@ def totals(plan: Plan) -> PlanTotals:
     return totals_in(plan.manifest)
 
 
-def money_rows(found: PlanTotals) -> list[MoneyRow]:
-    """The money of a plan by currency."""
+def money_rows(found: PlanTotals, spreads: Sequence[Spread] = ()) -> list[MoneyRow]:
+    """The money of a plan by currency. `spreads` tell which transaction changes most; a digest covers how much it changes by."""
+    most = {f"{each.currency}:{each.scale}": each.largest[0] for each in spreads if each.largest}
     return [
         MoneyRow(
             *_currency(key),
@@ -113,6 +119,7 @@ def money_rows(found: PlanTotals) -> list[MoneyRow]:
             after=part["after"],
             delta=part["delta"],
             largest=part["largest"],
+            largest_is=most[key][2] if key in most and abs(most[key][0]) == part["largest"] else None,
         )
         for key, part in sorted(found.money.items())
     ]

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import AuditEntry
-from remediation.models import Job, Plan
+from remediation.models import Job, Plan, PlanChunkFigures
 from tests.conftest import PASSWORD, UserFactory
 from tests.remediation.driving import approved, digest, previewed
 from tests.remediation.incident import report
@@ -57,6 +57,39 @@ def test_it_shows_what_would_change_what_the_policy_asks_and_who_may(
     for name in ("ben", "cleo"):
         assert f'<li>{name} <span class="badge waiting">may decide</span>' in who
     assert '<li>test-engineer <span class="quiet">may not: asked for the plan</span>' in who
+
+
+def test_it_leads_to_the_largest_change_and_says_who_paid_too_much(plan: Plan, ben: Client) -> None:
+    shown = page(ben, plan)
+    (largest,) = PlanChunkFigures.objects.get(plan_chunk__plan=plan).spread["USD:2"]["largest"][:1]
+    assert largest[0] == 10
+    address = reverse("admin:transactions_transaction_change", args=[largest[2]])
+    assert "0.10" in shown.split(f'<a href="{address}">')[1].split("</a>")[0]
+    assert "approving it would be in vain" not in shown
+    assert "What it means for customers" in shown
+
+
+def test_a_plan_that_is_no_longer_fresh_says_so_before_anybody_decides(
+    engineer: User, ben: Client, settings: Any
+) -> None:
+    report(3)
+    settings.AMENDS_APPROVAL_POLICY = {"fresh_hours": 0}
+    assert "approving it would be in vain" in page(ben, previewed(engineer))
+
+
+def test_who_may_decide_comes_first_and_superusers_are_told_too(
+    plan: Plan, ben: Client, users: UserFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remediation.admin.decide.MOST_PEOPLE", 2)
+    both = users("approver", name="test-engineer")
+    both.groups.add(users("approver", name="zoe").groups.get())
+    User.objects.create_superuser("root", password=PASSWORD)
+    who = page(ben, plan).split("Who may decide")[1].split("</details>")[0]
+    assert [name for name in ("ben", "root", "zoe", "test-engineer") if f"<li>{name} " in who] == [
+        "ben",
+        "root",
+    ]
+    assert "There are more." in who
 
 
 def test_with_the_right_password_it_is_approved_and_the_trail_says_how_it_was_confirmed(
