@@ -13,7 +13,8 @@ class BackofficeConfig(AppConfig):
             "backoffice.events",
             "backoffice.privileges",
             "backoffice.sign_in",
-        ):  # registers event types, a system check, and who hears of sign-ins
+            "backoffice.lockout",
+        ):  # registers event types, a system check, and who hears of sign-ins and lockouts
             import_module(module)
 
 

@@ -36,6 +36,15 @@ class SignInFailedData(EventData, frozen=True):
     name_hash: str
 
 
+class LockedOutData(EventData, frozen=True):
+    """After `failures` wrong passwords from `address`, none is looked at for `minutes`. `name_hash` is as in `SignInFailedData`."""
+
+    address: str
+    name_hash: str
+    failures: int
+    minutes: int
+
+
 class PasswordChangedData(EventData, frozen=True):
     pass
 
@@ -44,6 +53,11 @@ SIGNED_IN = register_event("user.signed_in", "{actor} signed in", SignedData)
 SIGNED_OUT = register_event("user.signed_out", "{actor} signed out", SignedData)
 SIGN_IN_FAILED = register_event(
     "user.sign_in_failed", "somebody failed to sign in as {subject}", SignInFailedData
+)
+LOCKED_OUT = register_event(
+    "user.locked_out",
+    "nobody can sign in as {subject} from one address for a while: too many wrong passwords came from there",
+    LockedOutData,
 )
 PASSWORD_CHANGED = register_event(
     "user.password_changed", "{actor} changed their own password", PasswordChangedData

@@ -18,7 +18,7 @@ MOST_RELEASES = 8
 NEWEST = 5
 """Exports and attempts of each kind."""
 TAKEN_ALONG = ("trail.exported", "case.exported")
-ATTEMPTED = ("access.denied", "user.sign_in_failed", "user.not_confirmed", "trail.flooded")
+ATTEMPTED = ("access.denied", "user.sign_in_failed", "user.locked_out", "user.not_confirmed", "trail.flooded")
 
 
 def money_this_week(request: HttpRequest) -> dict[str, Any]:

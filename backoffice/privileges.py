@@ -68,6 +68,11 @@ TABLES: dict[str, tuple[str, ...]] = {
     "admin.LogEntry": INSERT_ONLY,
     "contenttypes.ContentType": READ_ONLY,
     "sessions.Session": FULL,
+    "axes.AccessAttempt": FULL,  # wrong passwords are counted there for minutes; see backoffice/lockout.py
+    # Not written: the trail tells of sign-ins. Attempts that are deleted would take expirations with them.
+    "axes.AccessAttemptExpiration": ("SELECT", "DELETE"),
+    "axes.AccessLog": READ_ONLY,
+    "axes.AccessFailureLog": READ_ONLY,
 }
 
 # What the sealer's role may do; it may touch nothing else.

@@ -1,13 +1,14 @@
 """Settings, from the environment. `AMENDS_ENV=production` demands what production needs; else defaults serve one machine.
 
 Read here: AMENDS_ENV, AMENDS_HOME, AMENDS_LOG_LEVEL, AMENDS_PROCESS, AMENDS_CALCULATORS, AMENDS_APPROVAL_POLICY, AMENDS_BROKER_PREFIX,
-AMENDS_AUDIT_VERIFY_AT, SECRET_KEY, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL,
-DATABASE_ADMIN_URL, REDIS_URL, PORT.
+AMENDS_AUDIT_VERIFY_AT, AMENDS_SIGN_IN_FAILURES, AMENDS_SIGN_IN_LOCKED_MINUTES, AMENDS_PROXIES, SECRET_KEY, ALLOWED_HOSTS,
+CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL, DATABASE_ADMIN_URL, REDIS_URL, PORT.
 """
 
 import json
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ if ENVIRONMENT not in ("development", "production"):
     raise ImproperlyConfigured(f"AMENDS_ENV is “{ENVIRONMENT}”: it must be development or production.")
 PRODUCTION = ENVIRONMENT == "production"
 DEBUG = False
+
+
+def _whole(name: str, default: int, *, least: int) -> int:
+    given = os.environ.get(name) or str(default)
+    if not given.isdecimal() or int(given) < least:
+        raise ImproperlyConfigured(f"{name} is “{given}”: it must be a whole number, {least} or more.")
+    return int(given)
 
 
 def _listed(name: str) -> list[str]:
@@ -64,6 +72,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django.contrib.humanize",
+    "axes",
     "django_structlog",
     "csp",
     "rest_framework",
@@ -83,6 +92,7 @@ MIDDLEWARE = [
     "backoffice.request_id.RequestIdMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it answers instead of the sign-in page
 ]
 
 ROOT_URLCONF = "backoffice.urls"
@@ -236,6 +246,24 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = ["backoffice.lockout.LockoutBackend", "django.contrib.auth.backends.ModelBackend"]
+# So many wrong passwords for a name, from one address and with no longer pauses than this, are followed by so many minutes in which none
+# from there is looked at: see backoffice/lockout.py. A right one before that begins the count anew.
+AXES_FAILURE_LIMIT = _whole("AMENDS_SIGN_IN_FAILURES", 10, least=1)
+AXES_COOLOFF_TIME = timedelta(minutes=_whole("AMENDS_SIGN_IN_LOCKED_MINUTES", 15, least=1))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who goes on trying is not locked out for longer
+AXES_LOCKOUT_CALLABLE = "backoffice.lockout.locked_out"
+AXES_USERNAME_CALLABLE = "backoffice.lockout.counted_name"
+AXES_CLIENT_IP_CALLABLE = "backoffice.sign_in.address_of"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address"]  # with the password: not kept of what was sent
+AXES_DISABLE_ACCESS_LOG = True  # the trail tells
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# How many proxies of yours stand in front, each adding to X-Forwarded-For whom it was asked by. 0: that header is not believed, and with a
+# proxy in front everybody comes from the proxy's address, so that strangers could lock out others: set it there.
+AMENDS_PROXIES = _whole("AMENDS_PROXIES", 0, least=0)
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
@@ -293,6 +321,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "NUM_PROXIES": AMENDS_PROXIES,
 }
 
 # One line of JSON per event in production, readable lines elsewhere. Everything goes to stderr: stdout is for answers.
@@ -328,6 +357,8 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # Each failure, and an error for each command that asks for a password: the trail has both.
+        "axes": {"handlers": [], "level": "CRITICAL", "propagate": True},
     },
 }
 structlog.configure(

@@ -1,6 +1,8 @@
 """Who signed in and out, and who tried to, stands in the trail: by the signals that every way of signing in sends."""
 
 import hmac
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
@@ -9,6 +11,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.db.models import Q
 from django.dispatch import receiver
 from django.http import HttpRequest
+from rest_framework.throttling import BaseThrottle
 
 from audit.flood import Limit, record_within
 from backoffice.events import SIGN_IN_FAILED, SIGNED_IN, SIGNED_OUT, SignedData, SignInFailedData
@@ -16,6 +19,53 @@ from backoffice.events import SIGN_IN_FAILED, SIGNED_IN, SIGNED_OUT, SignedData,
 OFTEN = Limit(a_subject=60, in_all=600)
 FAILURES = Limit(a_subject=10, in_all=100)
 UNKNOWN = "an unknown name"
+
+
+@dataclass(frozen=True)
+class NameTried:
+    """A name that somebody gave to sign in, with the account that has it; `hashed` is a keyed hash of one that nobody has, else ""."""
+
+    account: User | None
+    hashed: str
+
+    @property
+    def subject(self) -> User:
+        """Whom entries are about."""
+        return self.account or User(pk=0, username=UNKNOWN)
+
+    @property
+    def entries(self) -> Q:
+        """Finds the entries about the same account or name."""
+        return Q(subject_id=self.account.pk) if self.account else Q(subject_id=0, data__name_hash=self.hashed)
+
+    @property
+    def what(self) -> str:
+        """It in words."""
+        return self.account.get_username() if self.account else f"{UNKNOWN} ({self.hashed})"
+
+
+def name_tried(given: object) -> NameTried:
+    """The account of that name, if any. A name that nobody has is not kept, since people type their password there."""
+    name = str(given or "")
+    account = User.objects.filter(username=name.replace("\0", "")).first()
+    hashed = hmac.new(settings.SECRET_KEY.encode(), name.encode(errors="replace"), "sha256").hexdigest()[:16]
+    return NameTried(account, "" if account else hashed)
+
+
+def address_of(request: HttpRequest | None) -> str | None:
+    """Where the request came from; None for a command, and where nothing says so.
+
+    It is the connection's other end, or with AMENDS_PROXIES what the outermost of so many proxies says of it. What else stands in
+    X-Forwarded-For is not read: whoever asks can make it up.
+    """
+    if request is None:
+        return None
+    for told in (BaseThrottle().get_ident(request), request.META.get("REMOTE_ADDR")):  # type: ignore[arg-type]
+        try:
+            return str(ip_address(told or ""))
+        except ValueError:
+            continue
+    return None
 
 
 @receiver(user_logged_in, dispatch_uid="amends_signed_in")
@@ -37,25 +87,13 @@ def sign_in_failed(credentials: dict[str, Any], request: HttpRequest | None = No
 
     A name that nobody has is not written down, since people type their password there: a keyed hash of it tells whether it was the same.
     """
-    name = str(credentials.get("username", ""))
-    known = User.objects.filter(username=name.replace("\0", "")).first()
-    hashed = hmac.new(settings.SECRET_KEY.encode(), name.encode(errors="replace"), "sha256").hexdigest()[:16]
+    tried = name_tried(credentials.get("username"))
+    told = SignInFailedData(address=address_of(request) or "", name_hash=tried.hashed)
     record_within(
-        FAILURES,
-        SIGN_IN_FAILED,
-        known or User(pk=0, username=UNKNOWN),
-        SignInFailedData(address=_address(request), name_hash="" if known else hashed),
-        actor=None,
-        key=Q(subject_id=known.pk) if known else Q(subject_id=0, data__name_hash=hashed),
-        what=known.get_username() if known else f"{UNKNOWN} ({hashed})",
+        FAILURES, SIGN_IN_FAILED, tried.subject, told, actor=None, key=tried.entries, what=tried.what
     )
 
 
 def _record(event: Any, request: HttpRequest | None, user: User) -> None:
-    data = SignedData(address=_address(request))
+    data = SignedData(address=address_of(request) or "")
     record_within(OFTEN, event, user, data, actor=user, key=Q(subject_id=user.pk), what=user.get_username())
-
-
-def _address(request: HttpRequest | None) -> str:
-    """Where the connection came from, which is a proxy where there is one: what it says of others can be made up."""
-    return str(request.META.get("REMOTE_ADDR") or "") if request is not None else ""

@@ -114,6 +114,7 @@ def test_numbers_can_be_drawn_but_not_set_back(db: None) -> None:
 def test_sessions_and_personal_data_can_be_deleted() -> None:
     """The other side of the map: what has to be erasable is."""
     assert {label for label, granted in TABLES.items() if granted == FULL} == {
+        "axes.AccessAttempt",
         "sessions.Session",
         "transactions.PersonalData",
     }
