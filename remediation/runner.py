@@ -15,6 +15,7 @@ from audit.trail import record
 from remediation.conclusion import conclude_job
 from remediation.events import CHUNK_SCANNED, ChunkScanned
 from remediation.failpoints import reach
+from remediation.garbage import rows_not_searched_for_garbage
 from remediation.lease import (
     CRASHES,
     MOST_ATTEMPTS,
@@ -31,7 +32,7 @@ from remediation.lease import (
 from remediation.locks import share_job
 from remediation.models import Job, JobChunk, Plan
 from remediation.revert import store_members
-from remediation.scan import Asking, rows_not_searched_for_garbage, scan, store
+from remediation.scan import Asking, scan, store
 from remediation.stages import advance_stage
 from remediation.verification import check_chunk
 from transactions.isolation import InProcess, LockedAway

@@ -1,8 +1,6 @@
 """Scanning one chunk of an apply plan: what the target calculator makes of each row, and the leaves of what would change."""
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from struct import unpack
@@ -17,6 +15,7 @@ from audit.merkle import merkle_root, split_leaves
 from remediation.causes import Causes
 from remediation.exclusions import Exclusions, LeftOut
 from remediation.figures import most_stores, spread_of, stores_of
+from remediation.garbage import free_cycles_of_slice
 from remediation.models import JobChunk, Plan, PlanChunk, PlanChunkFigures
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure, RegisteredCalculator
@@ -115,27 +114,6 @@ def scan(plan: Plan, chunk: PlanChunk, *, asking: Asking, renew: Callable[[], No
         free_cycles_of_slice()
         renew()
     return scanned
-
-
-@contextmanager
-def rows_not_searched_for_garbage() -> Iterator[None]:
-    """Python's collector of cycles rests while a chunk's rows are held: it would go through them, which all stay, over and over.
-
-    That was a third of a scan's time. Whoever goes through a chunk frees what a calculator left behind after every slice
-    (`free_cycles_of_slice`).
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def free_cycles_of_slice() -> None:
-    """Free what was left behind in cycles since the last call, and look at nothing that is older."""
-    gc.collect(1)
 
 
 def read_rows(

@@ -15,10 +15,11 @@ import orjson
 from django.db import connection
 
 from remediation.exclusions import Exclusions, LeftOut, why_in_words
+from remediation.garbage import free_cycles_of_slice
 from remediation.lifecycle import APPLIED_PLAN
 from remediation.models import Case, Job, JobChunk, Plan
 from remediation.money import add_money, money_key
-from remediation.scan import SLICE, Asking, free_cycles_of_slice
+from remediation.scan import SLICE, Asking
 from remediation.verification_sql import DANGLING, PLAN_CHUNK, SCOPE
 from transactions.calculating import calculator_for
 from transactions.calculators import CalculationFailure

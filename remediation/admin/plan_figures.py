@@ -30,6 +30,7 @@ from remediation.figures import (
     merge_stores,
     share_of,
 )
+from remediation.garbage import rows_not_searched_for_garbage
 from remediation.models import Job, Outcome, Plan, PlanChunkFigures
 from transactions.models import Store, Transaction
 from transactions.templatetags.money import change_text, count
@@ -201,17 +202,21 @@ def figures_view(model_admin: "PlanAdmin") -> Callable[..., HttpResponse]:
     return view
 
 
-def figures(plan: Plan) -> dict[str, Any]:
-    """Everything about how the plan's changes are spread."""
+def _merged(plan: Plan) -> tuple[list[Spread], dict[tuple[str, int], StoreSums], int]:
+    """How the changes are spread, the largest stores by (currency, scale), and of how many chunks that was kept."""
     # As text: there may be two megabytes of stores, and orjson reads them in a third of the time.
     stored = PlanChunkFigures.objects.filter(plan_chunk__plan=plan).annotate(text=Cast("stores", TextField()))
-    kept = [(spread, orjson.loads(text)) for spread, text in stored.values_list("spread", "text")]
-    whole = len(kept) == _scanned_chunks(plan)
-    spreads = merge_spreads(spread for spread, _stores in kept)
-    stores = {
-        (each.currency, each.scale): each
-        for each in merge_stores((part for _spread, part in kept), MOST_STORES)
-    }
+    rows = list(stored.values_list("spread", "text"))
+    with rows_not_searched_for_garbage():
+        merged = merge_stores((orjson.loads(text) for _spread, text in rows), MOST_STORES)
+    spreads = merge_spreads(spread for spread, _text in rows)
+    return spreads, {(each.currency, each.scale): each for each in merged}, len(rows)
+
+
+def figures(plan: Plan) -> dict[str, Any]:
+    """Everything about how the plan's changes are spread."""
+    spreads, stores, kept = _merged(plan)
+    whole = kept == _scanned_chunks(plan)
     outlying = {change[2] for each in spreads for change in (*each.largest, *each.relative)}
     transactions = Transaction.objects.select_related("store").in_bulk(outlying)
     named = Store.objects.in_bulk(
