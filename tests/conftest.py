@@ -21,8 +21,15 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from backoffice.celery import app
+from backoffice.embedded.home import demand_private_folder
 from backoffice.embedded.lifecycle import Embedded
-from tests.databases import copy_template, drop_database, drop_what_killed_runs_left, make_template
+from tests.databases import (
+    copy_template,
+    drop_database,
+    drop_what_killed_runs_left,
+    keep_little_wal,
+    make_template,
+)
 from tests.settings import OWNER_URL, TEST_HOME, TEST_SERVERS_ARE_EMBEDDED
 from tests.worker_process import WorkerProcess, start_worker
 
@@ -40,10 +47,12 @@ def servers() -> Iterator[None]:
         return
     embedded = Embedded(TEST_HOME, database=True, broker=True)
     TEST_HOME.make_directories()
+    demand_private_folder(TEST_HOME.path)
     with (TEST_HOME.path / "runs.lock").open("w") as runs:
         fcntl.flock(runs, fcntl.LOCK_SH)
         try:
             embedded.up()
+            keep_little_wal()
             yield
         finally:
             fcntl.flock(runs, fcntl.LOCK_UN)
