@@ -7,16 +7,21 @@ makes themselves or others a superuser here, and nobody is deleted: who leaves i
 from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.admin import RelatedFieldListFilter
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 
 import backoffice.how_it_stands
 import backoffice.what_needs_you  # noqa: F401 (both add their parts to the first page)
+from audit.templatetags.reading import moment
 from audit.trail import record
 from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserCreatedData
+from backoffice.person_forms import NewPersonForm, PersonForm, PersonPasswordForm, RolesField
 from backoffice.policy_page import policy_urls
+from backoffice.roles import MAY
 from backoffice.site import AmendsAdminSite
 from remediation.admin.case_open import case_open_urls
 from remediation.admin.store_statement import statement_urls
@@ -34,32 +39,69 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
+class RoleFilter(RelatedFieldListFilter):
+    """People by role, under that word: the column is called groups."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = str(_("role"))
+
+
 @admin.register(User)
 class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
-    list_display = ("username", "first_name", "last_name", "is_active", "last_login")
-    list_filter = ("groups", "is_active")
+    form = PersonForm
+    add_form = NewPersonForm
+    change_password_form = PersonPasswordForm
+    change_list_template = "backoffice/people_list.html"
+    change_form_template = "backoffice/person.html"
+    add_form_template = "backoffice/person.html"
+    change_user_password_template = "backoffice/person_password.html"  # noqa: S105
+    list_display = ("username", "roles", "is_active", "last_signed_in", "full_name")
+    list_filter = (("groups", RoleFilter), "is_active")
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("Role", {"fields": ("is_active", "is_staff", "groups")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
+        (None, {"fields": ("username", "first_name", "last_name", "email")}),
+        (_("What they may do"), {"fields": ("is_active", "is_staff", "groups")}),
     )
     add_fieldsets = (
-        (
-            None,
-            {"classes": ("wide",), "fields": ("username", "password1", "password2", "is_staff", "groups")},
-        ),
+        (None, {"fields": ("username", "first_name", "last_name", "email")}),
+        (_("Password"), {"fields": ("password1", "password2")}),
+        (_("What they may do"), {"fields": ("is_staff", "groups")}),
     )
     filter_horizontal = ()
-    readonly_fields = ("last_login", "date_joined")
     actions = None
+
+    @admin.display(description=_("roles"))
+    def roles(self, person: User) -> str:
+        names = sorted(group.name for group in person.groups.all())
+        return ", ".join([str(_("superuser: may do everything"))] * person.is_superuser + names)
+
+    @admin.display(description=_("last signed in"), ordering="last_login")
+    def last_signed_in(self, person: User) -> str:
+        return moment(person.last_login) or str(_("never"))
+
+    @admin.display(description=_("name"), ordering="last_name")
+    def full_name(self, person: User) -> str:
+        return person.get_full_name()
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":  # without links beside it to make or change a role
+            return db_field.formfield(form_class=RolesField)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"is_staff": True, **super().get_changeform_initial_data(request)}
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": _("People"), **(extra_context or {})})
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def get_queryset(self, request: HttpRequest) -> Any:
         # A superuser's account is for whoever runs the machine: an administrator who could set its password would be one.
-        people = super().get_queryset(request)
+        people = super().get_queryset(request).prefetch_related("groups")
         return people if getattr(request.user, "is_superuser", False) else people.filter(is_superuser=False)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
@@ -95,11 +137,20 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
 class RoleAdmin(GroupAdmin):
     actions = None
     list_display = ("name",)
-    fields = ("name", "may")
-    readonly_fields = ("name", "may")
+    fields = ("name", "in_words", "may")
+    readonly_fields = ("name", "in_words", "may")
     filter_horizontal = ()
 
-    @admin.display(description="may")
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": _("Roles"), **(extra_context or {})})
+
+    @admin.display(description=_("in words"))
+    def in_words(self, role: Group) -> str:
+        return str(MAY.get(role.name, ""))
+
+    @admin.display(description=_("permissions"))
     def may(self, role: Group) -> str:
         """Its permissions in words; Django's own field asks for the model of each by itself."""
         return ", ".join(role.permissions.order_by("name").values_list("name", flat=True))

@@ -2,6 +2,8 @@
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 _OWN_APPS = ("audit", "transactions", "remediation")
 
@@ -30,6 +32,15 @@ ROLES: dict[str, tuple[str, ...]] = {
         "view_permission",
     ),
 }
+
+MAY: dict[str, Promise] = {
+    "support": _("Looks everything up, comments on cases, and sees personal data where it says why."),
+    "engineer": _("Imports, opens and edits cases, previews, applies, verifies, and steers jobs."),
+    "approver": _("Approves and rejects plans that somebody else asked for, and steers jobs."),
+    "auditor": _("Reads everything, draws audit samples, verifies and exports the trail; changes nothing."),
+    "administrator": _("Manages accounts and roles, and oversees the trail; may not approve."),
+}
+"""What each role may do, in words."""
 
 
 class UnknownPermission(LookupError):

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
@@ -40,7 +41,17 @@ PAGES = {"find": "transactions.view_transaction"}
 """Pages of the navigation that are no lists, and the permission that each asks for."""
 
 
+class SignInForm(AdminAuthenticationForm):
+    """Says the same of a wrong name, a wrong password, and an account that opens no pages: which of them it is would help guessing."""
+
+    error_messages = {  # noqa: RUF012 (Django declares it so)
+        **AdminAuthenticationForm.error_messages,
+        "invalid_login": _("That name and that password do not belong together, or may not sign in here."),
+    }
+
+
 class AmendsAdminSite(admin.AdminSite):
+    login_form = SignInForm
     site_header = "Amends"
     site_title = "Amends"
     index_title = _("What needs you")

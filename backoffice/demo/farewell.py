@@ -6,16 +6,8 @@ from typing import Any
 from backoffice.demo.generator import CALCULATOR, ROLLED_BACK, ROLLED_FORWARD
 from backoffice.demo.narration import Narrator
 from backoffice.demo.people import Logins
-from backoffice.roles import ROLES
+from backoffice.roles import MAY
 from remediation.models import Plan
-
-_MAY = {
-    "support": "looks everything up",
-    "engineer": "imports, previews, applies, verifies",
-    "approver": "approves and rejects plans",
-    "auditor": "reads everything, writes nothing",
-    "administrator": "manages accounts",
-}
 
 
 def tell_what_now(narrator: Narrator, done: dict[str, Any], logins: Logins, *, seconds: float) -> None:
@@ -25,7 +17,7 @@ def tell_what_now(narrator: Narrator, done: dict[str, Any], logins: Logins, *, s
     else:
         narrator.heading("The demo was done before: nothing is changed")
     narrator.heading(f"Sign in · password of all five: {logins.password or 'as printed when they were made'}")
-    narrator.people((name, _MAY[name]) for name in ROLES)
+    narrator.people((name, str(may)) for name, may in MAY.items())
     narrator.heading("Left for you: another service went wrong a week later")
     narrator.command(
         f"{_MANAGE} find --calculator {CALCULATOR} --service invoicing --from {ROLLED_BACK:%Y-%m-%d}T00:00Z"

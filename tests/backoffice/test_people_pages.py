@@ -1,11 +1,15 @@
 """The pages of people's accounts, for administrators."""
 
+import re
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from audit.models import AuditEntry
-from tests.conftest import UserFactory
+from backoffice.roles import MAY, ROLES
+from tests.conftest import PASSWORD, UserFactory
 
 
 @pytest.fixture
@@ -24,7 +28,7 @@ def test_an_administrator_makes_an_account_with_a_role_and_the_trail_says_so(adm
         "is_staff": "on",
         "groups": approver.pk,
     }
-    administrator.post("/auth/user/add/", fields | {"usable_password": "true"})
+    administrator.post("/auth/user/add/", fields)
     ben = User.objects.get(username="ben")
     assert ben.groups.get() == approver
     entry = AuditEntry.objects.get(event="user.created")
@@ -56,7 +60,7 @@ def test_a_changed_role_stands_in_the_trail_and_nobody_becomes_a_superuser(
     assert entry.data == {
         "role": "engineer",
         "active": True,
-        "fields": ["Groups"],
+        "fields": ["Roles"],
         "granted": ["engineer"],
         "taken": ["support"],
     }
@@ -67,7 +71,7 @@ def test_a_password_set_by_an_administrator_stands_in_the_trail(
 ) -> None:
     ana = users("support", name="ana")
     password = "another-long-password-8"
-    fields = {"password1": password, "password2": password, "usable_password": "true", "set-password": "1"}
+    fields = {"password1": password, "password2": password, "set-password": "1"}
     administrator.post(f"/auth/user/{ana.pk}/password/", fields)
     ana.refresh_from_db()
     assert ana.check_password(password)
@@ -96,3 +100,77 @@ def test_roles_can_be_looked_at_and_not_changed(administrator: Client) -> None:
     assert administrator.get(f"/auth/group/{group.pk}/change/").status_code == 200
     assert administrator.post(f"/auth/group/{group.pk}/change/", {"name": "other"}).status_code == 403
     assert administrator.get(f"/auth/group/{group.pk}/delete/").status_code == 403
+
+
+def test_a_persons_page_says_whether_there_is_a_password_and_nothing_of_what_was_made_of_it(
+    administrator: Client, users: UserFactory
+) -> None:
+    ana = users("support", name="ana")
+    page = administrator.get(f"/auth/user/{ana.pk}/change/").content.decode()
+    algorithm, _iterations, salt, hashed = ana.password.split("$")
+    for part in (algorithm, salt, hashed, salt[:6] + "*", "iterations"):
+        assert part not in page
+    assert "One is set." in page
+    assert f'href="/auth/user/{ana.pk}/password/"' in page
+    ana.set_unusable_password()
+    ana.save()
+    assert "None is set" in administrator.get(f"/auth/user/{ana.pk}/change/").content.decode()
+
+
+def test_roles_are_told_in_the_words_of_the_policy_page(administrator: Client, users: UserFactory) -> None:
+    ana = users("support", name="ana")
+    words = "Approves and rejects plans that somebody else asked for"
+    pages = [f"/auth/user/{ana.pk}/change/", "/auth/user/add/", "/policy/"]
+    pages.append(f"/auth/group/{Group.objects.get(name='approver').pk}/change/")
+    assert [words in administrator.get(page).content.decode() for page in pages] == [True] * 4
+    shown = administrator.get(pages[0]).content.decode()
+    for words_of_the_schema in ("Groups", "Staff status", "superuser"):
+        assert words_of_the_schema not in shown
+    assert "May sign in to Amends" in shown
+    assert set(MAY) == set(ROLES)
+
+
+def test_a_form_about_a_person_takes_no_password_away(administrator: Client, users: UserFactory) -> None:
+    ana = users("support", name="ana")
+    fields = {"usable_password": "false", "unset-password": "1", "password": "x"}
+    assert administrator.post(f"/auth/user/{ana.pk}/password/", fields).status_code == 200
+    person = {"username": "ana", "is_active": "on", "is_staff": "on", "groups": ana.groups.get().pk}
+    assert administrator.post(f"/auth/user/{ana.pk}/change/", person | fields).status_code == 302
+    ana.refresh_from_db()
+    assert ana.check_password(PASSWORD)
+
+
+def test_a_new_account_may_sign_in_unless_that_is_taken_off(administrator: Client) -> None:
+    assert re.search(r'name="is_staff"[^>]*checked', administrator.get("/auth/user/add/").content.decode())
+
+
+def test_what_is_wrong_with_a_form_is_told_beside_its_field(administrator: Client) -> None:
+    page = administrator.post("/auth/user/add/", {"username": "a b", "password1": "1", "password2": "2"})
+    shown = page.content.decode()
+    assert "Nothing was saved" in shown
+    assert shown.count('class="errorlist"') >= 2
+    assert not User.objects.filter(username="a b").exists()
+
+
+def test_the_list_of_people_tells_their_roles_and_is_narrowed_by_them(
+    administrator: Client, users: UserFactory, django_assert_max_num_queries: Any
+) -> None:
+    for name in ("ana", "ben", "cleo"):
+        users("support", name=name)
+    users("approver", name="dora").groups.add(Group.objects.get(name="auditor"))
+    with django_assert_max_num_queries(15):
+        page = administrator.get("/auth/user/").content.decode()
+    assert "<h1>People</h1>" in page
+    assert "approver, auditor" in page
+    approvers = administrator.get(f"/auth/user/?groups__id__exact={Group.objects.get(name='approver').pk}")
+    assert "dora" in approvers.content.decode()
+    assert "cleo" not in approvers.content.decode()
+
+
+def test_signing_in_says_nothing_of_which_names_there_are(
+    db: None, client: Client, users: UserFactory
+) -> None:
+    User.objects.filter(pk=users("support", name="gone").pk).update(is_staff=False)
+    for name, password in (("gone", PASSWORD), ("gone", "wrong"), ("nobody", "wrong")):
+        page = client.post("/login/", {"username": name, "password": password}).content.decode()
+        assert "That name and that password do not belong together" in page

@@ -11,6 +11,7 @@ PATTERNS = (
     "*.html",
     "admin/*.html",
     "backoffice/*.html",
+    "registration/*.html",
     "remediation/job*.html",
     "remediation/workers*.html",
     "remediation/throughput*.html",
