@@ -97,11 +97,13 @@ def run(world: World, chosen: Fault, seed: int) -> Ran:
     problem = ""
     try:
         chosen.scenario(world, Random(f"{seed}:{chosen.name}"))
+        world.after_fault()
+        world.verify_trail()
     except Exception as error:  # noqa: BLE001 (whatever it is, it is the finding, and the other faults are run as well)
         problem = f"{type(error).__name__}: {error}"
         _console.print(traceback.format_exc(), markup=False)
         world.begin_anew()
-    world.after_fault()
+        world.after_fault()
     ran = Ran(
         chosen.name, time.monotonic() - began, world.kills - kills, world.recoveries[recovered:], problem
     )

@@ -18,7 +18,6 @@ class Fault:
 
 FAULTS: dict[str, Fault] = {}
 NOT_RUN: dict[str, str] = {
-    "I7, the trail's seal": "nothing seals the trail yet",
     "I10, deliveries": "nothing is delivered yet",
 }
 """Faults that cannot be run, and why."""

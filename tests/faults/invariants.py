@@ -2,8 +2,9 @@
 
 I1 each transaction of a plan was moved, is a conflict or has failed: once. I2 every move is in an audited chunk, whose count it is.
 I3 sums agree, per currency. I4 only approved rows are pointed at. I5 nothing commits after an acknowledged pause or cancel (the scenario
-looks, from the acknowledgement on). I6 work went on within 90 s. I8 nobody's later change was overwritten or hidden. I9 a revert
-restores exactly, or lists why not. I11 what cannot be done is refused, and says so. Rollups are recounted.
+looks, from the acknowledgement on). I6 work went on within 90 s. I7 the trail is sealed and verifies, with all that it covers. I8
+nobody's later change was overwritten or hidden. I9 a revert restores exactly, or lists why not. I11 what cannot be done is refused, and
+says so. Rollups are recounted.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 from django.db import connection
 
+from audit.verification import Verification
 from remediation.digest import digest_of, manifest_of
 from remediation.models import Approval, Job, Plan
 from remediation.money import add_money
@@ -157,6 +159,17 @@ class Judge:
             cursor.execute("SELECT coalesce(max(id), 0) FROM faults_pointer_log")
             self._last_move = cursor.fetchone()[0]
         self._insist(wrong, "everything")
+
+    def trail(self, verification: Verification) -> None:
+        """I7: a verification of the trail, after all that waited was sealed, names nothing."""
+        self.checked["I7"] += 1
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM audit_sealqueue")
+            waiting = cursor.fetchone()[0]
+        # What the verification itself wrote waits for the next sealing.
+        wrong = [f"I7: {waiting} entries were not sealed"] if waiting > 1 else []
+        wrong += [f"I7: {found.kind}: {found.subject} {found.problem}" for found in verification.findings[:5]]
+        self._insist(wrong, "the trail")
 
     def reconciled(self, result: dict[str, Any]) -> None:
         """A verification's result: everything adds up."""

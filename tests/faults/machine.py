@@ -23,7 +23,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import DatabaseError, InterfaceError, connection
 
-from backoffice.embedded.home import DATABASE_NAME, OWNER_ROLE
+from backoffice.embedded.home import APPLICATION_ROLE, DATABASE_NAME, OWNER_ROLE, SEALER_ROLE
 from backoffice.embedded.process_file import ProcessFile
 from backoffice.environment import embedded
 from backoffice.privileges import grant_on_database
@@ -103,7 +103,7 @@ class Machine:
             admin.execute(f"DROP DATABASE {DATABASE_NAME} WITH (FORCE)")
             admin.execute(f"CREATE DATABASE {DATABASE_NAME} TEMPLATE {PREPARED} OWNER {OWNER_ROLE}")
         with self.owner() as owner:
-            grant_on_database(owner, DATABASE_NAME, settings.DATABASES["default"]["USER"])
+            grant_on_database(owner, DATABASE_NAME, APPLICATION_ROLE, SEALER_ROLE)
         if self.broker() is not None:
             current_app.control.purge()
 

@@ -12,12 +12,16 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from audit.seal import connect
+from audit.sealer import seal_all
+from audit.verification import verify_everything
 from remediation.apply import start_apply
 from remediation.models import Case, Job, JobChunk, Plan
 from remediation.preview import request_preview
 from remediation.verify import start_verify
 from tests.faults.machine import Machine
 from tests.remediation.driving import approved, opened, verified
+from transactions.leaves import cover_batch
 from transactions.models import IngestBatch, Release, Store
 from transactions.selection import Selection
 
@@ -69,17 +73,25 @@ class World(Machine):
             )
             pairs = sorted(cursor.fetchall())
             cursor.execute("SELECT * FROM amends_point_at_reported(%s)", [[c for _, c in pairs]])
+            cover_batch(batch)
         return Incident(service, [known for known, _ in pairs])
 
     def recalculate(self, incident: Incident, ids: list[int], *, at: datetime | None = None) -> None:
         """Let the service report other amounts (3 %) of these transactions, calculated at that time; by default now."""
         with transaction.atomic(), connection.cursor() as cursor:
+            batch = IngestBatch.objects.create(source=incident.service, origin="recalculated")
             cursor.execute(
                 _RECALCULATE,
-                {"ids": ids, "at": at or datetime.now(UTC), "service": incident.service},
+                {
+                    "ids": ids,
+                    "at": at or datetime.now(UTC),
+                    "service": incident.service,
+                    "batch": batch.pk,
+                },
             )
             pairs = sorted(cursor.fetchall())
             cursor.execute("SELECT * FROM amends_point_at_reported(%s)", [[c for _, c in pairs]])
+            cover_batch(batch)
 
     def preview(self, incident: Incident, target: str = "2.0.0", *, wait: bool = True) -> Plan:
         case = opened(
@@ -155,6 +167,12 @@ class World(Machine):
         self.judge.reconciled(result)
         return result
 
+    def verify_trail(self) -> None:
+        """I7: whatever happened, what was written is sealed, and the trail and all that it covers verify as a whole."""
+        with connect() as sealer:
+            seal_all(sealer)
+        self.judge.trail(verify_everything(connections=1))
+
     def pointers(self, incident: Incident) -> dict[int, int]:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -202,7 +220,7 @@ _REPORT = """
 _RECALCULATE = """
     INSERT INTO transactions_calculation (transaction_id, release_id, amounts, total, calculated_at, batch_id)
     SELECT facts.id, (SELECT id FROM transactions_release WHERE service = %(service)s AND calculator = 'fee' AND version = '1.0.0'),
-           jsonb_build_object('net', net, 'fee', net * 3 / 100, 'total', net + net * 3 / 100), net + net * 3 / 100, %(at)s, facts.batch_id
+           jsonb_build_object('net', net, 'fee', net * 3 / 100, 'total', net + net * 3 / 100), net + net * 3 / 100, %(at)s, %(batch)s
     FROM transactions_transaction facts, LATERAL (SELECT (substring(facts.reference FROM 3))::bigint + 1000 AS net) AS numbers
     WHERE facts.id = ANY(%(ids)s)
     RETURNING transaction_id, id
