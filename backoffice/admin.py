@@ -137,23 +137,26 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
 class RoleAdmin(GroupAdmin):
     actions = None
     list_display = ("name",)
-    fields = ("name", "in_words", "may")
-    readonly_fields = ("name", "in_words", "may")
+    fields = ("name",)
+    readonly_fields = ("name",)
     filter_horizontal = ()
+    change_form_template = "backoffice/role.html"
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         return super().changelist_view(request, {"title": _("Roles"), **(extra_context or {})})
 
-    @admin.display(description=_("in words"))
-    def in_words(self, role: Group) -> str:
-        return str(MAY.get(role.name, ""))
-
-    @admin.display(description=_("permissions"))
-    def may(self, role: Group) -> str:
-        """Its permissions in words; Django's own field asks for the model of each by itself."""
-        return ", ".join(role.permissions.order_by("name").values_list("name", flat=True))
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        role = self.get_object(request, object_id)
+        told = {"may": MAY.get(role.name, "") if role else "", **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, told)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
