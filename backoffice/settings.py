@@ -326,6 +326,7 @@ REST_FRAMEWORK = {
 
 # One line of JSON per event in production, readable lines elsewhere. Everything goes to stderr: stdout is for answers.
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # backoffice.sign_in does: an address that nobody can make up
 LOG_LEVEL = os.environ.get("AMENDS_LOG_LEVEL", "INFO" if PRODUCTION else "WARNING").upper()
 _BEFORE_RENDERING: list[Any] = [
     structlog.contextvars.merge_contextvars,

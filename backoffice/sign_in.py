@@ -11,7 +11,9 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.db.models import Q
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django_structlog.signals import bind_extra_request_metadata
 from rest_framework.throttling import BaseThrottle
+from structlog.contextvars import bind_contextvars
 
 from audit.flood import Limit, record_within
 from backoffice.events import SIGN_IN_FAILED, SIGNED_IN, SIGNED_OUT, SignedData, SignInFailedData
@@ -66,6 +68,12 @@ def address_of(request: HttpRequest | None) -> str | None:
         except ValueError:
             continue
     return None
+
+
+@receiver(bind_extra_request_metadata, dispatch_uid="amends_address_in_log")
+def address_in_log(request: HttpRequest, **_: Any) -> None:
+    """Lines of the log tell the same address as the trail; django-structlog itself would believe any X-Forwarded-For."""
+    bind_contextvars(ip=address_of(request))
 
 
 @receiver(user_logged_in, dispatch_uid="amends_signed_in")

@@ -159,6 +159,14 @@ def test_what_is_said_to_be_forwarded_is_believed_of_ones_own_proxies_only(ana: 
     assert [entry.data["address"] for entry in lockouts()] == ["10.0.0.1", "198.51.100.66"]
 
 
+def test_the_log_tells_no_address_that_whoever_asks_made_up(
+    ana: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    try_passwords(from_address("10.0.0.1", x_forwarded_for="198.51.100.66"), times=LIMIT)
+    told = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert [line["ip"] for line in told if line["event"] == "request_finished"] == ["10.0.0.1"]
+
+
 def test_an_address_that_is_none_is_not_kept(ana: User, settings: Any) -> None:
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
     assert try_passwords(from_address("", x_forwarded_for="<nonsense>"), times=LIMIT)[-1] == 429
