@@ -100,6 +100,7 @@ def _seal(plan: Plan) -> None:
             money=totals.money,
             left_out=totals.left_out,
             left_out_money=totals.left_out_money,
+            required_approvals=asked.approvals,
         ),
         actor=None,
         reason=plan.reason,

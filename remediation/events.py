@@ -43,6 +43,8 @@ class PlanSuperseded(EventData, frozen=True):
 
 
 class PlanSealed(EventData, frozen=True):
+    """What people are to decide on. `required_approvals` is how many of them must approve; 0 in early entries, which did not tell it."""
+
     digest: str
     scanned: int
     unchanged: int
@@ -51,6 +53,7 @@ class PlanSealed(EventData, frozen=True):
     money: dict[str, dict[str, int]]
     left_out: int = 0
     left_out_money: dict[str, dict[str, int]] = field(default_factory=dict)
+    required_approvals: int = 0
 
 
 class PlanDecided(EventData, frozen=True):

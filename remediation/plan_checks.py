@@ -156,14 +156,19 @@ def _look_at_plan(number: int, connection: Connection) -> Iterator[Finding]:
                 str(plan),
                 f"itself, its case or its chunks are not what its manifest says ({', '.join(differing)}).",
             )
-    yield from _policy_agrees(plan)
+    yield from _policy_agrees(plan, entries)
     yield from _entries_agree(plan, digest, entries)
     yield from _approvals_agree(plan, digest, approvals, entries)
 
 
-def _policy_agrees(plan: Plan) -> Iterator[Finding]:
-    """By the manifest alone, so that figures, which no digest covers, neither hide nor make a finding."""
+def _policy_agrees(plan: Plan, entries: list[dict[str, Any]]) -> Iterator[Finding]:
+    """By manifest and trail alone, so that figures, which no digest covers, neither hide nor make a finding."""
     assert plan.manifest is not None
+    for entry in entries:
+        told = entry["data"].get("required_approvals", 0) if entry["event"] == "plan.sealed" else 0
+        if told and told != plan.required_approvals:
+            said = f"entry {entry['id']} of the trail asks for {told} approvals, and it is said to need {plan.required_approvals}."
+            yield tampered(PLANS, str(plan), said)
     try:
         needed = Policy(**plan.manifest["policy"]).required_approvals(plan.manifest)
     except (KeyError, TypeError, ValueError):

@@ -20,6 +20,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 FORMAT = "amends-evidence/1"
@@ -332,6 +333,10 @@ class Verifier:
         self.chunks: dict[int, tuple[str, dict[str, Any]]] = {}
         self.applied_of: dict[int, list[tuple[str, dict[str, Any]]]] = {}
         self.plans_applied: dict[int, str] = {}
+        self.last_applied: dict[int, int] = {}
+        self.edits: list[tuple[int, str]] = []
+        self.approvers: dict[int, set[int]] = {}
+        self.moved: dict[int, dict[str, int]] = {}
 
     def run(self) -> Findings:
         if not self._members():
@@ -342,6 +347,7 @@ class Verifier:
             self._checkpoints,
             self._read_entries,
             self._seals,
+            self._revisions,
             self._plans,
             self._approvals,
             self._corrections,
@@ -481,6 +487,9 @@ class Verifier:
             self.entries[entry] = (place, {**row, "data": data}, hashed)
             if row["event"] == "chunk.applied":
                 self.applied_of.setdefault(data["plan_chunk"], []).append((f"{place} (entry {entry})", data))
+                self.last_applied[data["plan"]] = max(entry, self.last_applied.get(data["plan"], 0))
+            if row["event"] in ("case.opened", "case.edited"):
+                self.edits.append((entry, row["actor"]))
 
     def _seals(self) -> None:
         before = self.case["chain_before"]
@@ -546,7 +555,41 @@ class Verifier:
             )
         self.counts["entries"] = len(self.entries)
 
-    # Plans, approvals, corrections
+    # The case, plans, approvals, corrections
+
+    def _revisions(self) -> None:
+        """The case and its revisions are what its entries tell of its opening and of every edit."""
+        told: dict[int, tuple[int, dict[str, Any]]] = {}
+        for entry, (place, row, _) in self.entries.items():
+            if row["event"] not in ("case.opened", "case.edited"):
+                continue
+            number = row["data"]["revision"] if row["event"] == "case.edited" else 1
+            if number in told or row["subject_id"] != str(self.case["id"]):
+                self.found.changed(
+                    f"{place} (entry {entry})", "it tells of another case, or of a revision twice"
+                )
+            told[number] = (entry, row)
+        for revision in self.case["revisions"]:
+            number = revision["number"]
+            here = f"case.json (revision {number})"
+            entry, row = told.pop(number, (0, {}))
+            if not row:
+                self.found.changed(here, "no audit entry tells of it")
+                continue
+            said = {"exclusions": {}, **row["data"]}
+            if str(revision["edited_by"]) != row["actor"] or any(
+                revision[name] != said[name] for name in ("criteria", "target_version", "exclusions")
+            ):
+                self.found.changed(
+                    here, f"its editor, criteria, target or what it leaves out are not those of entry {entry}"
+                )
+            if number == 1 and (self.case["reason"], self.case["ticket"]) != (row["reason"], said["ticket"]):
+                self.found.changed("case.json", f"its reason or ticket is not that of entry {entry}")
+        numbers = [revision["number"] for revision in self.case["revisions"]]
+        if sorted(numbers) != list(range(1, len(numbers) + 1)):
+            self.found.changed("case.json", "its revisions are not numbered from 1 without gaps")
+        for number, (entry, _) in sorted(told.items()):
+            self.found.changed("case.json", f"revision {number} is missing, and entry {entry} tells of it")
 
     def _plans(self) -> None:
         for place, row in self.pack.rows("plans.ndjson"):
@@ -568,6 +611,14 @@ class Verifier:
         named = (manifest["plan"], manifest["case"], manifest["kind"], manifest["requested_by"])
         if named != (row["id"], self.case["id"], row["kind"], row["requested_by"]):
             self.found.changed(place, "its manifest is another plan's")
+        for name in ("reason", "source_plan"):
+            if manifest[name] != row[name]:
+                self.found.changed(place, f"its {name.replace('_', ' ')} is not the one in its manifest")
+        self._check_chunks(place, manifest, chunks)
+        if not self._told("plan.sealed", row["id"], row["digest"]):
+            self.found.changed(place, "no audit entry tells that it was sealed with this digest")
+
+    def _check_chunks(self, place: str, manifest: dict[str, Any], chunks: list[dict[str, Any]]) -> None:
         root = merkle_root([digest(b"\0" + bytes.fromhex(chunk["root"])) for chunk in chunks])
         if manifest["format"] not in ("plan/1", "plan/2"):
             self.found.changed(place, "its manifest is of a format that this program does not know")
@@ -585,27 +636,26 @@ class Verifier:
         for name in (*COUNTS, "left_out") if leaves_out else COUNTS:
             if sum(chunk[name] for chunk in chunks) != manifest[name]:
                 self.found.changed(place, f"“{name}” of its chunks does not add up to the manifest's")
+        if _summed(json.loads(chunk["money_text"]) for chunk in chunks) != manifest["money"]:
+            self.found.changed(place, "the money of its chunks does not add up to the manifest's")
         if (
             leaves_out
             and _summed(json.loads(chunk["left_out_text"]).get("money", {}) for chunk in chunks)
             != manifest["left_out_money"]
         ):
             self.found.changed(place, "the money that its chunks left out does not add up to the manifest's")
-        if not self._entry("plan.sealed", row["id"], row["digest"]):
-            self.found.changed(place, "no audit entry tells that it was sealed with this digest")
 
-    def _entry(self, event: str, plan: int, wanted: str, actor: str = "") -> bool:
-        return any(
-            row["event"] == event and row["subject_type"] == "remediation.plan" and row["subject_id"] == str(plan)
+    def _told(self, event: str, plan: int, wanted: str, actor: str = "") -> list[tuple[int, dict[str, Any]]]:
+        """The entries of an event about a plan that carry a digest: number and data."""
+        return [
+            (entry, row["data"])
+            for entry, (_, row, _) in self.entries.items()
+            if row["event"] == event and row["subject_type"] == "remediation.plan" and row["subject_id"] == str(plan)
             and row["data"]["digest"] == wanted and actor in ("", row["actor"])
-            for _, row, _ in self.entries.values()
-        )  # fmt: skip
+        ]  # fmt: skip
 
     def _approvals(self) -> None:
-        self.approved: dict[int, int] = {}
-        edited = ("case.opened", "case.edited")
-        told_of = {row["actor"] for _, row, _ in self.entries.values() if row["event"] in edited}
-        if not told_of <= {str(editor) for editor in self.editors}:
+        if not {actor for _, actor in self.edits} <= {str(editor) for editor in self.editors}:
             self.found.changed(
                 "case.json",
                 "whoever opened or edited the case, by its audit entry, is not among its editors",
@@ -613,24 +663,45 @@ class Verifier:
         decided = set()
         told = {"approve": "plan.approved", "reject": "plan.rejected"}
         for place, row in self.pack.rows("approvals.ndjson"):
-            _, plan = self.plans[row["plan"]]
-            here = f"{place} (plan {row['plan']}, {row['decider']})"
-            if row["digest"] != plan["digest"]:
-                self.found.changed(here, "it is on another digest than the plan's")
-            if row["decided_by"] == plan["requested_by"] or row["decided_by"] in self.editors:
-                self.found.changed(here, "it is by somebody who requested the plan or edited the case")
-            if not self._entry(told[row["decision"]], row["plan"], row["digest"], str(row["decided_by"])):
-                self.found.changed(here, "no audit entry tells of it")
+            self._approval(f"{place} (plan {row['plan']}, {row['decider']})", row, told[row["decision"]])
             decided.add((told[row["decision"]], str(row["plan"]), str(row["decided_by"])))
-            if row["decision"] == "approve":
-                self.approved[row["plan"]] = self.approved.get(row["plan"], 0) + 1
-
         for place, entry, _ in self.entries.values():
             mark = (entry["event"], entry["subject_id"], entry["actor"])
             if entry["event"] in told.values() and mark not in decided:
                 self.found.changed(
                     f"{place} (entry {entry['id']})", "it tells of a decision that approvals.ndjson lacks"
                 )
+
+    def _approval(self, here: str, row: dict[str, Any], event: str) -> None:
+        _, plan = self.plans[row["plan"]]
+        person = str(row["decided_by"])
+        entries = self._told(event, row["plan"], row["digest"], person)
+        # Who edits the case after all of a plan was applied does not take back what they approved before.
+        until = max([self.last_applied.get(row["plan"], 0), *(entry for entry, _ in entries)])
+        concerned = row["decided_by"] == plan["requested_by"] or any(
+            actor == person and entry < until for entry, actor in self.edits
+        )
+        if row["digest"] != plan["digest"]:
+            self.found.changed(here, "it is on another digest than the plan's")
+        if concerned:
+            self.found.changed(here, "it is by somebody who requested the plan or edited the case")
+        if not entries:
+            self.found.changed(here, "no audit entry tells of it")
+        if entries and not concerned and row["decision"] == "approve" and row["digest"] == plan["digest"]:
+            self.approvers.setdefault(row["plan"], set()).add(row["decided_by"])
+
+    def _needed(self, number: int) -> int:
+        """How many people's approvals a plan of the pack needs."""
+        _, plan = self.plans[number]
+        if plan["digest"] is None:
+            return 1
+        sealed = [
+            data["required_approvals"]
+            for _, data in self._told("plan.sealed", number, plan["digest"])
+            if "required_approvals" in data
+        ]
+        moved = self.moved.get(number, {}) if sealed and plan["kind"] == "apply" else {}
+        return max(approvals_needed(json.loads(plan["manifest_text"]), moved), *map(int, sealed), 0)
 
     def _corrections(self) -> None:
         current: ChunkAtWork | None = None
@@ -652,9 +723,41 @@ class Verifier:
                 self.found.changed(
                     f"{place} (chunk {chunk})", f"its {row['proposed']} corrections are missing"
                 )
+        self._approved_enough()
+
+    def _approved_enough(self) -> None:
         for plan, place in self.plans_applied.items():
-            if not self.approved.get(plan):
+            approved, needed = len(self.approvers.get(plan, ())), self._needed(plan)
+            if not approved:
                 self.found.changed(place, f"rows of plan {plan} were applied, and nobody approved it")
+            elif approved < needed:
+                self.found.changed(
+                    place,
+                    f"rows of plan {plan} were applied with {approved} of the {needed} approvals that it needs",
+                )
+
+
+LIMIT = re.compile(r"[0-9]{1,30}(\.[0-9]{1,10})?")
+
+
+def approvals_needed(manifest: dict[str, Any], moved: dict[str, int]) -> int:
+    """How many people must approve the plan of a manifest. `moved` is what goes up and what goes down in its totals, added, by "USD:2"."""
+    policy = manifest.get("policy", {})
+    usual = policy.get("approvals", 1)
+    large = max(usual, policy.get("approvals_for_large", usual))
+    if "large_count" in policy and manifest["proposed"] > policy["large_count"]:
+        return int(large)
+    for key, sums in manifest["money"].items():
+        currency, _, scale = key.partition(":")
+        changed = max(abs(sums["delta"]), moved.get(key, 0))
+        for name, units in (("large_money", changed), ("largest_single", sums["largest"])):
+            limits = policy.get(name, {})
+            limit = str(limits.get(currency, "0"))
+            if not LIMIT.fullmatch(limit):
+                raise ValueError(f"{limit[:40]} is no limit")
+            if limits and units > Fraction(limit) * 10 ** int(scale):
+                return int(large)
+    return int(usual)
 
 
 def _summed(parts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
@@ -667,6 +770,10 @@ def _summed(parts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, i
                 before = into.get(name, 0)
                 into[name] = max(before, units) if name == "largest" else before + units
     return total
+
+
+def _total(calculation: dict[str, Any]) -> int:
+    return int(json.loads(calculation["amounts_text"])["total"])
 
 
 class ChunkAtWork:
@@ -685,7 +792,9 @@ class ChunkAtWork:
             if data["first_leaf"] < through:
                 self.found.changed(place, "it moved rows that another entry tells of too")
             through = data["first_leaf"] + data.get("leaf_count", data["applied"] + data["conflicts"])
-            verifier.plans_applied.setdefault(self.chunk["plan"], place)
+            if data["applied"]:
+                verifier.plans_applied.setdefault(self.chunk["plan"], place)
+        self.moved = verifier.moved.setdefault(self.chunk["plan"], {})
 
     def take(self, place: str, row: dict[str, Any]) -> None:
         transaction = row["transaction"]
@@ -713,20 +822,17 @@ class ChunkAtWork:
                 here, "before, after or facts are not the ones that were previewed and approved"
             )
         self.leaves.append(bytes.fromhex(row["leaf_hash"]))
-        self._count(here, row)
+        change = _total(row["after"]) - _total(row["before"])
+        key = f"{transaction['currency']}:{transaction['scale']}"
+        self.moved[key] = self.moved.get(key, 0) + abs(change)
+        self._count(here, row, key, change)
 
-    def _count(self, here: str, row: dict[str, Any]) -> None:
+    def _count(self, here: str, row: dict[str, Any], key: str, change: int) -> None:
         for (_, data), seen in zip(self.ranges, self.seen):
             count = data.get("leaf_count", data["applied"] + data["conflicts"])
             if not data["first_leaf"] <= row["leaf"] < data["first_leaf"] + count:
                 continue
             if row["fate"] == "applied":
-                transaction = row["transaction"]
-                key = f"{transaction['currency']}:{transaction['scale']}"
-                change = (
-                    json.loads(row["after"]["amounts_text"])["total"]
-                    - json.loads(row["before"]["amounts_text"])["total"]
-                )
                 seen["applied"] += 1
                 seen["money"][key] = seen["money"].get(key, 0) + change
             elif row["fate"] == "conflict":

@@ -8,7 +8,7 @@ import binascii
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -171,7 +171,12 @@ def manifest_of(plan: Row, chunks: list[Row], case: int) -> Row:
     fields = ("position", *COUNTS, "money_text", "root", "leaves_digest", *added)
     joined = b"".join(netstrings(*(row[name] for name in fields)) for row in chunks)
     told = {"plan": plan["id"], "case": case, "requested_by": plan["requested_by"]}
-    told |= {"format": "plan/2" if second else "plan/1"}
+    told |= {
+        "format": "plan/2" if second else "plan/1",
+        "reason": plan["reason"],
+        "source_plan": plan["source_plan"],
+        "kind": plan["kind"],
+    }
     if second:
         out = [parsed(row["left_out_text"], f"chunk {row['id']}").get("money", {}) for row in chunks]
         told |= {"left_out": sum(row["left_out"] for row in chunks), "left_out_money": summed(out)}
@@ -203,29 +208,112 @@ def plans(pack: Pack) -> Iterator[Finding]:
         yield Finding("chunks.ndjson", f"there is no plan {number}")
 
 
+def revisions(pack: Pack) -> Iterator[Finding]:
+    """The case as its entries tell of it: opened as revision 1, edited as the others."""
+    told: dict[int, list[tuple[Row, Row]]] = {}
+    for row in pack.of("entries"):
+        if row["event"] in ("case.opened", "case.edited"):
+            data = parsed(row["data"], "an entry")
+            number = 1 if row["event"] == "case.opened" else data["revision"]
+            told.setdefault(number, []).append((row, {"exclusions": {}} | data))
+    numbers = [revision["number"] for revision in pack.case["revisions"]]
+    without_gaps = list(range(1, len(numbers) + 1))
+    if not sorted(numbers) == sorted(told) == without_gaps or any(len(each) > 1 for each in told.values()):
+        yield Finding("case.json", "its revisions are not those that entries tell of")
+    for revision in pack.case["revisions"]:
+        for row, data in told.get(revision["number"], []):
+            place = f"revision {revision['number']}"
+            names = ("criteria", "target_version", "exclusions")
+            if (row["subject_id"], row["actor"]) != (str(pack.case["id"]), str(revision["edited_by"])):
+                yield Finding(place, "its entry is of another case or person")
+            if any(revision[name] != data[name] for name in names):
+                yield Finding(place, "its entry tells otherwise")
+            if row["event"] == "case.opened" and (row["reason"], data["ticket"]) != (
+                pack.case["reason"],
+                pack.case["ticket"],
+            ):
+                yield Finding("case.json", "it was opened for another reason or ticket")
+
+
 def approvals(pack: Pack) -> Iterator[Finding]:
     known = {plan["id"]: plan for plan in pack.of("plans")}
     editors = {revision["edited_by"] for revision in pack.case["revisions"]}
-    opened_or_edited = ("case.opened", "case.edited")
-    told_editors = {row["actor"] for row in pack.of("entries") if row["event"] in opened_or_edited}
-    if not told_editors <= {str(editor) for editor in editors}:
+    edits = [row for row in pack.of("entries") if row["event"] in ("case.opened", "case.edited")]
+    if not {row["actor"] for row in edits} <= {str(editor) for editor in editors}:
         yield Finding("case.json", "somebody opened or edited it who is not among its editors")
+    good: dict[int, set[int]] = {}
     for row in pack.of("approvals"):
         place, plan = f"the approval of plan {row['plan']} by {row['decided_by']}", known.get(row["plan"], {})
-        if row["digest"] != plan.get("digest"):
-            yield Finding(place, "it is not of the plan's digest")
-        if row["decided_by"] in {plan.get("requested_by"), *editors}:
-            yield Finding(place, "who asked for it, or edited the case, may not decide")
         event = {"approve": "plan.approved", "reject": "plan.rejected"}.get(row["decision"], "")
-        told = {
-            (each["actor"], parsed(each["data"], "an entry").get("digest"))
+        told = [
+            int(each["id"])
             for each in pack.told(event, row["plan"])
-        }
-        if (str(row["decided_by"]), row["digest"]) not in told:
-            yield Finding(place, "no entry tells of it")
-    approved = {row["plan"] for row in pack.of("approvals") if row["decision"] == "approve"}
-    for number in {row["plan"] for row in pack.of("corrections") if row["fate"] == "applied"} - approved:
-        yield Finding(f"plan {number}", "it was applied and nobody approved it")
+            if (each["actor"], parsed(each["data"], "an entry").get("digest"))
+            == (str(row["decided_by"]), row["digest"])
+        ]
+        wrong = []
+        if row["digest"] != plan.get("digest"):
+            wrong.append("it is not of the plan's digest")
+        end = max([*told, *applied_at(pack, row["plan"])], default=0)
+        before = {each["actor"] for each in edits if int(each["id"]) < end}
+        if row["decided_by"] == plan.get("requested_by") or str(row["decided_by"]) in before:
+            wrong.append("who asked for it, or edited the case, may not decide")
+        if not told:
+            wrong.append("no entry tells of it")
+        if row["decision"] == "approve" and not wrong:
+            good.setdefault(row["plan"], set()).add(row["decided_by"])
+        yield from (Finding(place, what) for what in wrong)
+    for number in sorted({row["plan"] for row in pack.of("corrections") if row["fate"] == "applied"}):
+        if len(good.get(number, ())) < needed(pack, known[number]):
+            yield Finding(f"plan {number}", "it was applied with fewer approvals than it needs")
+
+
+def applied_at(pack: Pack, plan: int) -> list[int]:
+    applied = [row for row in pack.of("entries") if row["event"] == "chunk.applied"]
+    return [int(row["id"]) for row in applied if parsed(row["data"], "an entry")["plan"] == plan]
+
+
+def needed(pack: Pack, plan: Row) -> int:
+    """How many approvals a plan needs, as the page has it."""
+    if plan["manifest_text"] is None:
+        return 1
+    sealed = [parsed(row["data"], "an entry") for row in pack.told("plan.sealed", plan["id"])]
+    told = [
+        data["required_approvals"]
+        for data in sealed
+        if data["digest"] == plan["digest"] and "required_approvals" in data
+    ]
+    ways: Counter[str] = Counter()
+    for row in pack.of("corrections") if told and plan["kind"] == "apply" else ():
+        if row["plan"] == plan["id"]:
+            before, after = (
+                parsed(row[side]["amounts_text"], "amounts")["total"] for side in ("before", "after")
+            )
+            ways[f"{row['transaction']['currency']}:{row['transaction']['scale']}"] += abs(after - before)
+    return max(asked_by_policy(parsed(plan["manifest_text"], "a manifest"), ways), *map(int, told), 0)
+
+
+def asked_by_policy(manifest: Row, ways: Mapping[str, int]) -> int:
+    policy = manifest.get("policy", {})
+    few = int(policy.get("approvals", 1))
+    many = max(few, int(policy.get("approvals_for_large", few)))
+
+    def beyond(limits: Row, key: str, units: int) -> bool:
+        currency, scale = key.split(":")
+        whole, _point, part = str(limits.get(currency, 0)).partition(".")
+        tenths = len(part)  # whole numbers on both sides: nothing is rounded
+        return bool(limits) and units * 10**tenths > int(whole + part) * 10 ** int(scale)
+
+    money = manifest["money"].items()
+    large = (
+        manifest["proposed"] > policy.get("large_count", manifest["proposed"])
+        or any(
+            beyond(policy.get("large_money", {}), key, max(abs(sums["delta"]), ways.get(key, 0)))
+            for key, sums in money
+        )
+        or any(beyond(policy.get("largest_single", {}), key, sums["largest"]) for key, sums in money)
+    )
+    return many if large else few
 
 
 def corrections(pack: Pack) -> Iterator[Finding]:
@@ -309,7 +397,7 @@ def applies(pack: Pack) -> Iterator[Finding]:
 
 
 RULES: tuple[Rule, ...] = (
-    no_doubles, signatures, succession, chain, checkpoints_and_chain, entries, plans, approvals, corrections, leaves, applies,
+    no_doubles, signatures, succession, chain, checkpoints_and_chain, entries, revisions, plans, approvals, corrections, leaves, applies,
 )  # fmt: skip
 
 
