@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.db.models.functions import Now
 
 from audit.events import EventData, EventType
@@ -33,7 +33,7 @@ class Limit:
 
 
 def record_within(
-    limit: Limit, event: EventType, subject: User, data: EventData, *, actor: User | None, key: Q, what: str
+    limit: Limit, event: EventType, subject: Model, data: EventData, *, actor: User | None, key: Q, what: str
 ) -> AuditEntry | None:
     """Write the entry, in a transaction of its own, unless there were too many like it; then None, and only the log has it.
 
@@ -55,7 +55,7 @@ def _recent(event: str, key: Q, most: int) -> int:
     )
 
 
-def _tell_flood(event: EventType, subject: User, of: str, most: int) -> None:
+def _tell_flood(event: EventType, subject: Model, of: str, most: int) -> None:
     told = Flooded(kind=event.name, of=of, most=most, minutes=int(PERIOD.total_seconds() // 60))
     if not _recent(FLOODED.name, Q(data__kind=event.name, data__of=of), 1):
         record(FLOODED, subject, told, actor=None)

@@ -273,6 +273,16 @@ class StatementTaken(EventData, frozen=True):
     complete: bool
 
 
+class StatementShown(EventData, frozen=True):
+    """A store's statement of corrections was shown as a page that prints, whole: of orders from `begin` on and before `end`, as above."""
+
+    begin: str
+    end: str
+
+
+STATEMENT_SHOWN = register_event(
+    "store.statement_shown", "{actor} had the statement of {subject} shown", StatementShown
+)
 STATEMENT_BEGUN = register_event(
     "store.statement_begun", "{actor} began to take the statement of {subject} along", StatementBegun
 )

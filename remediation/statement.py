@@ -1,6 +1,7 @@
 """A store's statement of corrections: every order that was corrected and not taken back, before and after, with its case and approval.
 
-However many orders a store has, the statement is written as they are read. Taking it along as a file stands in the trail.
+However many orders a store has, the statement is written as they are read. Taking it along, as a file or as a page that prints, stands
+in the trail.
 """
 
 from collections.abc import Generator, Iterator
@@ -10,21 +11,32 @@ from hashlib import sha256
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
 from audit.context import current_request_id, request
+from audit.flood import Limit, record_within
 from audit.models import AuditEntry
 from audit.permission import demand
 from audit.spreadsheet import BYTE_ORDER_MARK, Cell, csv_lines
 from audit.timestamps import utc_timestamp
 from audit.trail import record
 from remediation.dealings import name_of
-from remediation.events import STATEMENT_BEGUN, STATEMENT_TAKEN, StatementBegun, StatementTaken
+from remediation.events import (
+    STATEMENT_BEGUN,
+    STATEMENT_SHOWN,
+    STATEMENT_TAKEN,
+    StatementBegun,
+    StatementShown,
+    StatementTaken,
+)
 from remediation.models import Approval, Plan
 from remediation.store_answer import StoreAnswer, plans_with_approvals
 from remediation.store_rows import STATED, Period, Standing, StoreRow, walk
 from transactions.models import Store
 from transactions.money import format_amount
 
+SHOWN_LIMIT = Limit(a_subject=30, in_all=300)
+"""So many views of statements in ten minutes are told, of one person and in all: a page can be loaded again and again without a thought."""
 PERMISSIONS = ("transactions.view_transaction", "remediation.view_plan")
 COLUMNS = (
     "store",
@@ -81,13 +93,37 @@ def take_statement(store: Store, period: Period, *, acting_user: User) -> Genera
     The entry of its beginning is written before this returns, and that of its end, with the number of rows and the hash of the file, when
     the last block was taken or the reader went away. Raises `NotPermitted`.
     """
-    for permission in PERMISSIONS:
-        demand(acting_user, permission)
-    begin = utc_timestamp(period.begin) if period.begin else ""
-    end = utc_timestamp(period.end) if period.end else ""
+    begin, end = _demanded(period, acting_user)
     with transaction.atomic():
         begun = record(STATEMENT_BEGUN, store, StatementBegun(begin=begin, end=end), actor=acting_user)
     return _blocks(store, period, begun, acting_user)
+
+
+def show_statement(
+    store: Store, period: Period, into: StoreAnswer, *, acting_user: User
+) -> Iterator[list[StatedRow]]:
+    """The statement for a page: as `stated`, told in the trail before this returns, up to `SHOWN_LIMIT`. Raises `NotPermitted`."""
+    begin, end = _demanded(period, acting_user)
+    record_within(
+        SHOWN_LIMIT,
+        STATEMENT_SHOWN,
+        store,
+        StatementShown(begin=begin, end=end),
+        actor=acting_user,
+        key=Q(actor=acting_user),
+        what=acting_user.get_username(),
+    )
+    return stated(store, period, into)
+
+
+def _demanded(period: Period, acting_user: User) -> tuple[str, str]:
+    """Begin and end of the period as entries have them. Raises `NotPermitted`."""
+    for permission in PERMISSIONS:
+        demand(acting_user, permission)
+    return (
+        utc_timestamp(period.begin) if period.begin else "",
+        utc_timestamp(period.end) if period.end else "",
+    )
 
 
 def _blocks(

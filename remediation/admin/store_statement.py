@@ -23,7 +23,7 @@ from django.views.decorators.http import require_POST, require_safe
 from audit.admin.keyset import PlaceUnreadable, read_place, write_place
 from audit.admin.zoned_time import zone_named
 from audit.permission import NotPermitted
-from remediation.statement import PERMISSIONS, stated, take_statement
+from remediation.statement import PERMISSIONS, show_statement, take_statement
 from remediation.store_answer import Group, Money, StoreAnswer, answer_for, period_in_words
 from remediation.store_rows import (
     REMAINING,
@@ -263,12 +263,16 @@ def _statement_view(site: AdminSite, request: HttpRequest, store: Store) -> Http
     page = render_to_string("remediation/store_statement.html", context, request)
     head, _mark, rest = page.partition(_ROWS_HERE)
     between, _mark, tail = rest.partition(_TOTALS_HERE)
+    if request.method == "HEAD":
+        return HttpResponse(headers={"Cache-Control": "no-store"})
+    assert isinstance(request.user, User)
+    answer = StoreAnswer(store, asked.period)
+    rows = show_statement(store, asked.period, answer, acting_user=request.user)
 
     def blocks() -> Iterator[str]:
         yield head
-        answer = StoreAnswer(store, asked.period)
         number = 0
-        for some in stated(store, asked.period, answer):
+        for some in rows:
             if some:
                 yield render_to_string(
                     "remediation/store_statement_rows.html", {"rows": some, "after": number}

@@ -10,10 +10,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from audit.flood import Limit
 from audit.models import AuditEntry
 from audit.permission import NotPermitted
 from audit.step_up import confirmed_by_operator
 from audit.templatetags.reading import spoken
+from remediation import statement
 from remediation.admin import store_statement
 from remediation.approval import reject
 from remediation.models import Plan
@@ -225,6 +227,25 @@ def test_what_cannot_be_asked_is_said(support: Client, corrected: Plan, asked: s
     assert page.status_code == 200
     assert page.context["asked"].problems
     assert support.get(f"{address}statement/?{asked}").status_code == 404
+
+
+def test_the_trail_tells_who_had_a_statement_shown_each_time_but_not_without_end(
+    support: Client, corrected: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"/transactions/store/{the_store().pk}/statement/"
+    assert b"".join(support.get(f"{address}?from={START.date()}")).endswith(b"</html>\n")
+    entry = AuditEntry.objects.get(event="store.statement_shown")
+    assert (entry.actor_label, entry.subject_id) == ("test-support", the_store().pk)
+    assert entry.data == {"begin": f"{START.date()}T00:00:00.000000Z", "end": ""}
+    support.head(address)
+    support.get(f"{address}?from=never")
+    assert AuditEntry.objects.filter(event="store.statement_shown").count() == 1
+    monkeypatch.setattr(statement, "SHOWN_LIMIT", Limit(a_subject=3, in_all=100))
+    for _ in range(5):
+        assert support.get(address).status_code == 200
+    assert AuditEntry.objects.filter(event="store.statement_shown").count() == 3
+    flood = AuditEntry.objects.get(event="trail.flooded")
+    assert (flood.data["kind"], flood.data["of"]) == ("store.statement_shown", "test-support")
 
 
 def test_the_statement_lists_each_correction_and_its_totals(support: Client, corrected: Plan) -> None:
