@@ -1,13 +1,15 @@
 """Alarms about the trail: what begins to be wrong with it, and what ends, is written into it and told to whoever registered for it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
-from audit.events import EventData, register_event
+from audit.events import EventData, EventType, register_event
 from audit.integrity import Problem, integrity
 from audit.models import AuditEntry, Trail
 from audit.trail import record
@@ -21,16 +23,26 @@ _LOCK = (7104, 2)
 _receivers: list[Receiver] = []
 
 
+_NEWEST = 50
+"""So many of the newest entries of either kind are looked at for the last one written: a clock that was set back may have shuffled them."""
+
+
 class AlarmData(EventData, frozen=True):
-    """`problem` is its name, which it keeps from begin to end."""
+    """`problem` is its name, which it keeps from begin to end. `beside` are the entries of the alarms that stand beside it; None in early
+    entries, which did not tell it.
+    """
 
     problem: str
     what: str
     remedy: str
+    beside: tuple[int, ...] | None = None
 
 
 class AlarmEnded(EventData, frozen=True):
+    """`beside` are the entries of the alarms that go on; None in early entries."""
+
     problem: str
+    beside: tuple[int, ...] | None = None
 
 
 ALARM = register_event("audit.alarm", "{actor} raised an alarm about {subject}", AlarmData)
@@ -52,28 +64,58 @@ def look_after_trail() -> int:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", _LOCK)
         trail = Trail.objects.get()
         now = {problem.name: problem for problem in integrity().problems}
-        standing = standing_alarms()
-        begun = [problem for name, problem in now.items() if name not in standing]
-        ended = [problem for name, problem in standing.items() if name not in now]
+        standing = _standing()
+        entry_of = {problem.name: entry for entry, problem in standing.items()}
+        begun = [problem for name, problem in now.items() if name not in entry_of]
+        ended = [problem for problem in standing.values() if problem.name not in now]
+        beside = sorted(standing)
         for problem in begun:
-            data = AlarmData(problem=problem.name, what=problem.what, remedy=problem.remedy)
-            record(ALARM, trail, data, actor=None, reason=problem.what)
+            data = AlarmData(problem.name, problem.what, problem.remedy, tuple(beside))
+            beside.append(record(ALARM, trail, data, actor=None, reason=problem.what).pk)
         for problem in ended:
-            record(ALARM_ENDED, trail, AlarmEnded(problem=problem.name), actor=None)
+            beside.remove(entry_of[problem.name])
+            record(ALARM_ENDED, trail, AlarmEnded(problem.name, tuple(beside)), actor=None)
         transaction.on_commit(lambda: _tell(begun, ended))
     return len(begun) + len(ended)
 
 
 def standing_alarms() -> dict[str, Problem]:
-    """The alarms that have begun and not ended, by the problem's name, as the trail tells."""
+    """The alarms that have begun and not ended, by the problem's name, as the trail tells: by its newest such entry, which names them."""
+    return {problem.name: problem for problem in _standing().values()}
+
+
+def _standing() -> dict[int, Problem]:
+    """The same by the entries that raised them. However many alarms there ever were, it reads few entries, along an index."""
+    last = max(_newest(ALARM).union(_newest(ALARM_ENDED), all=True), default=None)
+    if last is None:
+        return {}
+    pk, event, data = last
+    beside = data.get("beside")
+    if beside is None:
+        return _standing_by_all()
+    raised = AuditEntry.objects.filter(pk__in=[*beside, *([pk] if event == ALARM.name else [])])
+    return dict(sorted((entry, _problem(told)) for entry, told in raised.values_list("pk", "data")))
+
+
+def _newest(event: EventType) -> "QuerySet[AuditEntry, tuple[int, str, dict[str, Any]]]":
+    entries = AuditEntry.objects.filter(event=event.name).order_by("-occurred_at", "-pk")
+    return entries.values_list("pk", "event", "data")[:_NEWEST]
+
+
+def _standing_by_all() -> dict[int, Problem]:
+    """From all alarms ever: of a trail whose newest one was written before they told what stands beside them."""
     entries = AuditEntry.objects.filter(event__in=(ALARM.name, ALARM_ENDED.name)).order_by("pk")
-    standing: dict[str, Problem] = {}
-    for event, data in entries.values_list("event", "data").iterator():
+    standing: dict[str, tuple[int, Problem]] = {}
+    for pk, event, data in entries.values_list("pk", "event", "data").iterator():
         if event == ALARM.name:
-            standing[data["problem"]] = Problem(data["problem"], data["what"], data["remedy"])
+            standing[data["problem"]] = (pk, _problem(data))
         else:
             standing.pop(data["problem"], None)
-    return standing
+    return dict(standing.values())
+
+
+def _problem(data: dict[str, Any]) -> Problem:
+    return Problem(data["problem"], data["what"], data["remedy"])
 
 
 def _tell(begun: list[Problem], ended: list[Problem]) -> None:

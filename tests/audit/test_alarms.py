@@ -1,13 +1,16 @@
 """What is wrong with the trail's protection is said in words, raised once, and ended."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 from django.core import mail
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -86,7 +89,7 @@ def test_an_alarm_is_raised_once_told_and_ended(
     seal_all(protected)
     assert look_after_trail() == 1
     assert standing_alarms() == {}
-    assert AuditEntry.objects.get(event="audit.alarm_ended").data == {"problem": "unsealed"}
+    assert AuditEntry.objects.get(event="audit.alarm_ended").data == {"problem": "unsealed", "beside": []}
     assert told == [("unsealed", True), ("unsealed", False)]
     assert [message.to for message in mail.outbox] == [["oncall@example.com"]] * 2
 
@@ -158,3 +161,82 @@ def test_how_it_stands_takes_as_many_queries_for_a_long_trail_as_for_a_short_one
     with django_assert_max_num_queries(16):
         integrity()
     connection.close()
+
+
+def raised(problem: str) -> AuditEntry:
+    """An alarm as early entries told it: without those beside it."""
+    data = {"problem": problem, "what": f"{problem}!", "remedy": "Look."}
+    return record_as("audit.alarm", data)
+
+
+def record_as(event: str, data: dict[str, Any]) -> AuditEntry:
+    return AuditEntry.objects.create(
+        event=event, actor_label="", subject_type="audit.trail", subject_id=1, subject_label="Trail", data=data
+    )  # fmt: skip
+
+
+def test_alarms_beside_each_other_are_told_apart_and_end_one_by_one(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong: list[str] = []
+
+    class Found:
+        @property
+        def problems(self) -> tuple[Problem, ...]:
+            return tuple(Problem(name, f"{name}!", "Look.") for name in wrong)
+
+    monkeypatch.setattr(alarms, "integrity", Found)
+    monkeypatch.setattr(alarms, "_receivers", [])
+    for at_a_time in (["a"], ["a", "b"], ["a", "b", "c", "d"], ["b", "d"], ["b", "d", "a"], ["c"], [], ["b"]):
+        wrong[:] = at_a_time
+        look_after_trail()
+        assert sorted(standing_alarms()) == sorted(at_a_time)
+        assert look_after_trail() == 0
+    assert standing_alarms() == {"b": Problem("b", "b!", "Look.")}
+    assert AuditEntry.objects.filter(event="audit.alarm").count() == 7
+
+
+def test_alarms_of_a_trail_from_before_entries_told_what_stands_beside_them_go_on(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised("a")
+    raised("b")
+    record_as("audit.alarm_ended", {"problem": "a"})
+    assert standing_alarms().keys() == {"b"}
+    monkeypatch.setattr(alarms, "integrity", lambda: SimpleNamespace(problems=(Problem("c", "c!", ""),)))
+    monkeypatch.setattr(alarms, "_receivers", [])
+    assert look_after_trail() == 2
+    assert standing_alarms().keys() == {"c"}
+    newest = AuditEntry.objects.get(event="audit.alarm_ended", data__problem="b")
+    assert newest.data["beside"] == [AuditEntry.objects.get(data__problem="c").pk]
+
+
+def test_however_many_alarms_there_were_few_are_read_along_an_index(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(150):
+        raised("a")
+        record_as("audit.alarm_ended", {"problem": "a"})
+    monkeypatch.setattr(alarms, "integrity", lambda: SimpleNamespace(problems=(Problem("b", "b!", ""),)))
+    monkeypatch.setattr(alarms, "_receivers", [])
+    look_after_trail()
+    with CaptureQueriesContext(connection) as asked:
+        assert standing_alarms().keys() == {"b"}
+    statements = [each["sql"] for each in asked.captured_queries]
+    assert len(statements) == 2
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        for statement in statements:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}")
+            (plan,) = cursor.fetchone()[0]
+            nodes = list(walked(plan["Plan"]))
+            assert {each["Node Type"] for each in nodes} <= {"Limit", "Index Scan", "Append", "Subquery Scan"}
+            assert max(each["Actual Rows"] for each in nodes) <= 100
+            indexes = {each["Index Name"] for each in nodes if "Index Name" in each}
+            assert indexes in ({"auditentry_event_at"}, {"audit_auditentry_pkey"})
+
+
+def walked(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for below in node.get("Plans", []):
+        yield from walked(below)
