@@ -34,11 +34,14 @@ NAVIGATION = (
     (_("Transactions"), "transactions_transaction"),
     (_("Stores"), "transactions_store"),
     (_("Releases"), "transactions_release"),
+    (_("Audit samples"), "remediation_auditsample"),
     (_("Trail"), "audit_auditentry"),
     (_("People"), "auth_user"),
 )
 PAGES = {"find": "transactions.view_transaction"}
 """Pages of the navigation that are no lists, and the permission that each asks for."""
+WORKED_IN = {"remediation_auditsample": "remediation.audit_sample"}
+"""Lists that many may see, but only those find in the navigation whose work it is: who has this permission."""
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -107,7 +110,8 @@ class AmendsAdminSite(admin.AdminSite):
                 url = reverse(f"admin:{name}" if name in PAGES else f"admin:{name}_changelist")
             except NoReverseMatch:
                 continue
-            if request.user.has_perm(PAGES.get(name) or f"{app}.view_{model}"):
+            asked = (PAGES.get(name) or f"{app}.view_{model}", WORKED_IN.get(name))
+            if all(request.user.has_perm(each) for each in asked if each):
                 shown.append({"label": label, "url": url, "current": request.path.startswith(url)})
         return shown
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -17,12 +18,13 @@ from remediation.admin.plan_summary import plan_change_in_words
 from remediation.admin.progress import JobAtWork, jobs_at_work
 from remediation.admin.stage import outlooks_of
 from remediation.approval import undecided_by
-from remediation.models import Case, Job, Plan
+from remediation.models import AuditSample, Case, Job, Plan
 from remediation.stage import Stage
 from transactions.models import Transaction
 
 MOST_SHOWN = 20
 """Plans, cases and jobs on the first page; their lists show all."""
+SAMPLES_SHOWN = 5
 CASES_LOOKED_AT = 50
 """So many of the newest cases are looked at for whether one waits for an engineer."""
 _FOR_ENGINEERS = frozenset(
@@ -111,6 +113,19 @@ def waiting_cases(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def audit_samples(request: HttpRequest) -> dict[str, Any]:
+    """For auditors: samples that nobody has concluded, and the way to draw the next one."""
+    if not request.user.has_perm("remediation.audit_sample"):
+        return {}
+    begun = AuditSample.objects.filter(conclusions=None).select_related("drawn_by")
+    return {
+        "audits": True,
+        "samples_at_hand": begun.annotate(
+            judged=Count("items", filter=Q(items__verdicts__isnull=False), distinct=True)
+        )[:SAMPLES_SHOWN],
+    }
+
+
 def running_jobs(request: HttpRequest) -> dict[str, Any]:
     """Jobs that have not ended, paused ones too, with their progress."""
     return {"running": open_jobs(request)} if request.user.has_perm("remediation.view_job") else {}
@@ -160,4 +175,5 @@ site.add_home_part("first_steps", first_steps)
 site.add_home_part("alerts", alerts)
 site.add_home_part("waiting_plans", waiting_plans)
 site.add_home_part("waiting_cases", waiting_cases)
+site.add_home_part("audit_samples", audit_samples)
 site.add_home_part("running_jobs", running_jobs)

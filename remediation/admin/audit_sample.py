@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from audit.templatetags.reading import moment
 from remediation.admin.actions import ActingAdmin, Action
+from remediation.admin.audit_sample_draw import jobs_to_draw_from
 from remediation.admin.audit_sample_item import item_view, judge_view, newest_verdicts
 from remediation.admin.badge import badge, link_to
 from remediation.audit_sample import PERMISSION, conclude_sample, positions_of, why_not_audit
@@ -63,6 +64,7 @@ class ReportLine:
 class AuditSampleAdmin(ActingAdmin):
     list_display = ("name", "state", "job_page", "drawn", "asked", "by", "at")
     lookups: ClassVar = frozenset({"job", "job__id__exact"})
+    change_list_template = "remediation/auditsample_list.html"
 
     @admin.display(description="sample")
     def name(self, sample: AuditSample) -> str:
@@ -94,6 +96,12 @@ class AuditSampleAdmin(ActingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("job__case", "job__plan", "drawn_by")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        offered = jobs_to_draw_from() if request.user.has_perm(PERMISSION) else []
+        return super().changelist_view(request, {"jobs_to_draw_from": offered, **(extra_context or {})})
 
     def buttons(self) -> dict[str, Action]:
         return {"conclude": press_conclude}

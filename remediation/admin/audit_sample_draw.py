@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -29,6 +30,7 @@ from remediation.models import Job
 if TYPE_CHECKING:
     from remediation.admin.job import JobAdmin
 
+JOBS_OFFERED = 5
 _USUAL = {"confidence": "95", "tolerable": "1", "expected": "0"}
 
 
@@ -57,6 +59,12 @@ class Asked:
         if not found.is_finite():
             raise SamplingImpossible(f"“{typed[:40]}” is no number of percent, such as 95 or 0.5.")
         return found
+
+
+def jobs_to_draw_from() -> list[Job]:
+    """The newest applies that have ended, each with `samples`, how many were drawn from it. Read along the jobs' numbers."""
+    jobs = Job.objects.filter(kind=Job.Kind.APPLY, status__in=Job.ENDED).select_related("case")
+    return list(jobs.annotate(samples=Count("audit_samples")).order_by("-pk")[:JOBS_OFFERED])
 
 
 def draw_view(model_admin: "JobAdmin") -> Callable[..., HttpResponse]:

@@ -216,3 +216,28 @@ def test_a_conclusion_is_out_of_date_when_a_verdict_changes(client: Client, job:
     assert "Verdicts were changed since: conclude anew." in page
     client.post(f"/remediation/auditsample/{sample.pk}/conclude/", follow=True)
     assert [each.accepted for each in AuditSampleConclusion.objects.order_by("pk")] == [True, False]
+
+
+def test_an_auditor_finds_where_to_draw_and_what_was_drawn_from_the_menu_and_the_first_page(
+    client: Client, job: Job, auditor: User, users: UserFactory
+) -> None:
+    to_draw, all_of_them = (
+        f'href="/remediation/job/{job.pk}/draw-sample/"',
+        'href="/remediation/auditsample/"',
+    )
+    first, listed = client.get("/").content.decode(), client.get("/remediation/auditsample/").content.decode()
+    assert f"<a {all_of_them}>Draw a sample, and all that were drawn</a>" in first
+    assert to_draw in listed
+    assert "0 samples were drawn" in listed
+    assert f'{all_of_them} aria-current="page"' in listed
+    draw(client, job)
+    sample = AuditSample.objects.get()
+    judge(client, sample, 1, verdict="correct")
+    first = client.get("/").content.decode()
+    assert f'href="/remediation/auditsample/{sample.pk}/"' in first
+    assert f"{AuditSampleVerdict.objects.count()} of 5 judged, not concluded yet." in first
+    assert "1 sample was drawn" in client.get("/remediation/auditsample/").content.decode()
+    client.force_login(users("support"))
+    page = client.get("/").content.decode()
+    assert "audit-samples" not in page
+    assert f"<a {all_of_them}>Audit samples</a><a" not in page
