@@ -60,6 +60,7 @@ def _finish(job: Job) -> None:
             differing=job.result["differing"],
             reconciled=job.result["reconciled"],
             excluded=job.result["excluded"],
+            job=job.pk,
         )
         record(VERIFY_FINISHED, job.case, found, actor=job.requested_by)
     job.status = Job.Status.FINISHED

@@ -161,9 +161,12 @@ class VerifyStarted(EventData, frozen=True):
 
 
 class VerifyFinished(EventData, frozen=True):
+    """What a verification of a case found, by `job`; 0 in early entries, which did not name it."""
+
     differing: int
     reconciled: bool
     excluded: int = 0
+    job: int = 0
 
 
 class SampleDrawn(EventData, frozen=True):

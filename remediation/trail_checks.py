@@ -12,6 +12,7 @@ from typing import Any
 from audit.leaves import Difference, differences
 from audit.merkle import merkle_root, split_leaves
 from audit.verification import Connection, Finding, Piece, Scope, ranges, register_check, tampered
+from remediation.job_checks import ENDINGS, check_endings
 from remediation.plan_checks import PLANS, check_plans
 from remediation.sample_checks import SAMPLES, check_samples
 from remediation.trail_checks_sql import (
@@ -264,9 +265,10 @@ def _look_at_pointers(after: int, through: int, connection: Connection) -> Itera
 
 
 def register_checks() -> None:
-    """Make these, and those of plans and audit samples, part of every verification."""
+    """Make these, and those of plans, of how jobs ended and of audit samples, part of every verification."""
     register_check(PLANS, check_plans)
     register_check(CORRECTIONS, check_corrections)
     register_check(APPLIED, check_applied)
     register_check(POINTER_HISTORY, check_pointers)
+    register_check(ENDINGS, check_endings)
     register_check(SAMPLES, check_samples)

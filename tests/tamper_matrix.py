@@ -17,6 +17,7 @@ if not apps.ready:
 
 from tests.audit.test_verification import TAMPERED as ROWS
 from tests.audit.test_verification_of_edits import TAMPERED as EDITS
+from tests.audit.test_verification_of_endings import TAMPERED as ENDINGS
 from tests.audit.test_verification_of_seals import FOUND as SEALS
 from tests.evidence.test_pack import TAMPERED as PACKS
 from tests.evidence.test_pack_with_approvals import TAMPERED as APPROVALS
@@ -53,7 +54,7 @@ imports are at work.
 
 def page() -> str:
     """The page's text."""
-    database = [(what, named) for what, (_, named) in (SEALS | ROWS | EDITS | SAMPLES).items()]
+    database = [(what, named) for what, (_, named) in (SEALS | ROWS | EDITS | ENDINGS | SAMPLES).items()]
     packs = [(what, place) for what, (_, place) in (PACKS | EXCLUSIONS | APPROVALS).items()]
     return _HEAD + _lines(database) + _PACKS + _lines(packs) + _OUTSIDE
 
