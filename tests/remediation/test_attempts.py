@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from audit.models import AuditEntry
+from audit.verification import verify_everything
 from remediation.apply import start_apply
 from remediation.control import cancel_job, pause_job, resume_job
 from remediation.lease import CRASHES, MOST_ATTEMPTS, Lease, lease_chunk, recover_expired_leases
@@ -58,6 +59,7 @@ def test_a_row_that_costs_every_worker_its_life_is_quarantined_and_the_rest_goes
         "left": 0,
     }
     assert sums["failed"]["money"] == {"USD:2": fee(1000, 2) - 1010}
+    assert [str(each) for each in verify_everything().findings] == []
 
 
 def test_pauses_are_no_reason_to_quarantine_a_row(users: UserFactory) -> None:
