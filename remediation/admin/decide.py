@@ -18,7 +18,13 @@ from audit.step_up import Confirmation, NotConfirmed, confirm_by_password
 from audit.templatetags.reading import page_of
 from remediation.admin.actions import newest_entry
 from remediation.admin.plan_figures import charged, spreads_of
-from remediation.admin.plan_summary import corrections_in_words, money_rows, totals, why_not_fresh
+from remediation.admin.plan_summary import (
+    corrections_in_short,
+    corrections_in_words,
+    money_rows,
+    totals,
+    why_not_fresh,
+)
 from remediation.approval import valid_approvals, why_not_decide
 from remediation.models import Plan
 from remediation.policy_of_plan import asked_of
@@ -77,6 +83,7 @@ def _page(request: HttpRequest, plan: Plan, *, comment: str = "") -> HttpRespons
         "charged": charged(plan, spreads),
         "why_not_fresh": why_not_fresh(plan),
         "corrections_in_words": corrections_in_words(plan),
+        "corrections_in_short": corrections_in_short(plan),
         "approvals": list(plan.approvals.select_related("decided_by")),
         "comment": comment,
         **policy_context(plan),

@@ -31,6 +31,7 @@ from remediation.admin.plan_causes import cause_view, causes_view, listed_causes
 from remediation.admin.plan_figures import charged, figures_view, spreads_of
 from remediation.admin.plan_rows import plan_rows_view
 from remediation.admin.plan_summary import (
+    corrections_in_short,
     corrections_in_words,
     money_rows,
     plan_change_in_words,
@@ -140,6 +141,7 @@ class PlanAdmin(ActingAdmin):
             "approvals": list(subject.approvals.select_related("decided_by")),
             **policy_context(subject),
             "corrections_in_words": corrections_in_words(subject),
+            "corrections_in_short": corrections_in_short(subject),
             "why_not_decide": why_the_reader_does_not_decide(subject, request.user),
             "why_not_fresh": why_not_fresh(subject)
             if subject.status in (Plan.Status.READY, Plan.Status.APPROVED)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from audit.errors import Refused
 from remediation.causes import cause_in_words, merge_causes, parts_of
@@ -56,6 +57,21 @@ def corrections_in_words(plan: Plan) -> str:
     """How much a sealed plan would change: "3 corrections, USD +1.20 in all"."""
     proposed = (plan.manifest or {}).get("proposed", 0)
     return f"{proposed:,} correction{'' if proposed == 1 else 's'}, {plan_change_in_words(plan)} in all"
+
+
+MOST_SUMS_ON_A_BUTTON = 2
+
+
+def corrections_in_short(plan: Plan) -> str:
+    """The same for a button: of many currencies it says how many there are, and the text beside it says how much."""
+    money = (plan.manifest or {}).get("money", {})
+    if len(money) <= MOST_SUMS_ON_A_BUTTON:
+        return corrections_in_words(plan)
+    proposed = (plan.manifest or {}).get("proposed", 0)
+    return _("%(corrections)s corrections in %(currencies)s currencies") % {
+        "corrections": f"{proposed:,}",
+        "currencies": len({key.partition(":")[0] for key in money}),
+    }
 
 
 @dataclass(frozen=True)

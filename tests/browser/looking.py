@@ -3,11 +3,33 @@ a picture of each page that is looked at is left there.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Page
 
 from tests.browser.accessibility import violations
+
+Screen = tuple[int, Literal["light", "dark"]]
+"""How wide, in CSS pixels, and in which colours."""
+SCREENS: tuple[Screen, ...] = ((1440, "light"), (360, "dark"))
+ALL_SCREENS: tuple[Screen, ...] = ((1440, "light"), (1440, "dark"), (360, "dark"), (360, "light"))
+
+
+def wrong_on_screens(page: Page, name: str, screens: Iterable[Screen] = SCREENS) -> list[str]:
+    """`wrong_with` the page that is open on each screen. It is turned from one to the next as a tablet is, without being loaded again."""
+    # What a page loads by itself belongs to it.
+    page.wait_for_function("() => !document.querySelector('.htmx-request')")
+    wrong = []
+    for width, color_scheme in screens:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=color_scheme, reduced_motion="reduce")
+        page.wait_for_function("(width) => window.innerWidth === width", arg=width)
+        # The next frame but one has been laid out for it.
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        wrong += wrong_with(page, name, f"{width} {color_scheme}")
+    return wrong
 
 
 def wrong_with(page: Page, name: str, screen: str = "") -> list[str]:

@@ -18,7 +18,7 @@ from audit.verification import VERIFIED, AuditVerified
 from remediation.control import pause_job
 from tests.browser.conftest import ReaderFactory
 from tests.browser.incident_on_pages import Incident, incident
-from tests.browser.looking import wrong_with
+from tests.browser.looking import wrong_on_screens
 from tests.conftest import UserFactory
 from transactions.models import PersonalData
 
@@ -94,37 +94,29 @@ def tampered_with() -> None:
         )
 
 
-@pytest.mark.parametrize(("width", "color_scheme"), [(1440, "light"), (360, "dark")])
 def test_auditors_pages_fit_and_axe_finds_nothing(
-    sealed: Callable[[], None],
-    signed_in: ReaderFactory,
-    users: UserFactory,
-    width: int,
-    color_scheme: str,
+    sealed: Callable[[], None], signed_in: ReaderFactory, users: UserFactory
 ) -> None:
     shown = auditors_incident(users)
     sealed()
-    reader = signed_in("auditor", name="carl", width=width, color_scheme=color_scheme)
-    screen = f"{width} {color_scheme}"
+    reader = signed_in("auditor", name="carl")
     wrong: list[str] = []
     for name, path in auditors_pages(shown).items():
-        reader.open(path)
-        wrong += wrong_with(reader.page, name, screen)
+        wrong += wrong_on_screens(reader.open(path), name)
     tampered_with()
     for name, path in {
         "integrity with problems": "/audit/auditentry/integrity/",
         "home with problems": "/",
     }.items():
-        reader.open(path)
-        wrong += wrong_with(reader.page, name, screen)
+        wrong += wrong_on_screens(reader.open(path), name)
     page = reader.open(f"/transactions/transaction/{shown.transaction}/")
     page.get_by_label("Why you have to see it").fill("She asks what we know of her.")
     page.get_by_role("button", name="Show what is behind the dots").click()
     expect(page.get_by_text("Adaline Mueller-Hohenstein")).to_be_visible()
-    wrong += wrong_with(reader.page, "person revealed", screen)
+    wrong += wrong_on_screens(page, "person revealed")
     page.goto(f"{reader.address}/audit/auditentry/?actor=nobody-here&from=yesterday&zone=Middle/Earth")
     expect(page.get_by_role("alert")).to_contain_text("nobody-here")
-    wrong += wrong_with(reader.page, "trail misunderstood", screen)
+    wrong += wrong_on_screens(page, "trail misunderstood")
     assert wrong == []
     reader.complaints[:] = [each for each in reader.complaints if "Failed to load resource" not in each]
 

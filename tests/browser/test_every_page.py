@@ -4,20 +4,17 @@ It fits, has one heading, axe finds nothing, and the browser complains of nothin
 so that a new one is looked at without being listed here.
 """
 
-from typing import Literal
-
 import pytest
 from django.test import Client
 from playwright.sync_api import expect
 
 from backoffice.roles import ROLES
-from tests.browser.conftest import Reader, ReaderFactory
+from tests.browser.conftest import ReaderFactory
 from tests.browser.incident_on_pages import incident
-from tests.browser.looking import picture, too_wide, wrong_with
+from tests.browser.looking import SCREENS, picture, too_wide, wrong_on_screens, wrong_with
 from tests.conftest import UserFactory
 from tests.reachable_pages import ReachablePages, reachable_pages
 
-SCREENS: tuple[tuple[int, Literal["light", "dark"]], ...] = ((1440, "light"), (360, "dark"))
 WIDE_AND_NARROW = pytest.mark.parametrize(("width", "color_scheme"), SCREENS)
 PEOPLE = {"engineer": "ana", "approver": "cleo"}
 """Who looks, where it matters: “ana” asked for the plans, “cleo” has decided on none."""
@@ -46,24 +43,11 @@ def test_every_page_fits_and_axe_finds_nothing(signed_in: ReaderFactory, users: 
             if view in known and not (view == "admin:index" or (role in PEOPLE and view in ACTED_ON)):
                 continue
             heard = len(reader.complaints)
-            wrong += wrong_on(reader, f"{role} {address}", address)
+            wrong += wrong_on_screens(reader.open(address), f"{role} {address}")
             del reader.complaints[heard:]  # what axe tries with password fields, the page's policy forbids
         known |= {view for view, _ in pages}
     assert wrong == []
     assert len(known) > 30
-
-
-def wrong_on(reader: Reader, name: str, address: str) -> list[str]:
-    """What is wrong with a page on each screen. It is turned from one to the next as a tablet is, without being loaded again."""
-    wrong = []
-    for loaded, (width, color_scheme) in enumerate(SCREENS):
-        reader.page.set_viewport_size({"width": width, "height": 900})
-        reader.page.emulate_media(color_scheme=color_scheme, reduced_motion="reduce")
-        if not loaded:
-            reader.open(address)
-            reader.page.wait_for_function("() => !document.querySelector('.htmx-request')")
-        wrong += wrong_with(reader.page, name, f"{width} {color_scheme}")
-    return wrong
 
 
 def test_no_link_on_any_page_leads_to_what_is_not_there_or_not_permitted(

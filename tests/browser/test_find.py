@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from remediation.models import Case
 from tests.browser.accessibility import violations
 from tests.browser.conftest import ReaderFactory
-from tests.browser.looking import wrong_with
+from tests.browser.looking import ALL_SCREENS, wrong_on_screens
 from tests.conftest import UserFactory
 from tests.remediation.incident import START, report
 from transactions.models import SavedSearch
@@ -130,12 +130,9 @@ def test_without_scripts_all_of_it_works_by_links_and_buttons(
     expect(page.get_by_text("No transaction stands on a calculation like that")).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    ("width", "color_scheme"), [(1440, "light"), (360, "dark"), (1440, "dark"), (360, "light")]
-)
 @pytest.mark.usefixtures("ten_hours")
-def test_the_pages_fit_and_axe_finds_nothing(signed_in: ReaderFactory, width: int, color_scheme: str) -> None:
-    reader = signed_in("engineer", width=width, color_scheme=color_scheme)
+def test_the_pages_fit_and_axe_finds_nothing(signed_in: ReaderFactory) -> None:
+    reader = signed_in("engineer")
     owner = User.objects.get(username="test-engineer")
     SavedSearch.objects.create(
         owner=owner, name="Something long that is kept by everybody for ever", query="", shared=True
@@ -149,4 +146,4 @@ def test_the_pages_fit_and_axe_finds_nothing(signed_in: ReaderFactory, width: in
         "/remediation/case/open/?target=2.0.0&store=a-store-with-a-long-name-in-tokyo",
     ):
         page = reader.open(path)
-        assert wrong_with(page, path, f"{width} {color_scheme}") == []
+        assert wrong_on_screens(page, path, ALL_SCREENS) == []

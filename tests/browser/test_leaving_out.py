@@ -5,7 +5,6 @@ With AMENDS_SCREENSHOTS naming a folder, a picture of each is left there.
 
 from datetime import timedelta
 
-import pytest
 from playwright.sync_api import expect
 
 from remediation.comment import comment_on
@@ -13,7 +12,7 @@ from remediation.exclusions import Exclusions
 from remediation.leave_out import leave_out, take_in
 from remediation.models import Plan
 from tests.browser.conftest import ReaderFactory
-from tests.browser.looking import wrong_with
+from tests.browser.looking import wrong_on_screens
 from tests.conftest import UserFactory
 from tests.remediation.driving import applied, approved, previewed, verified, work_until_ended
 from tests.remediation.incident import START, report
@@ -61,10 +60,7 @@ def test_a_cause_is_left_out_compared_and_taken_in_again_without_javascript(
     expect(page.locator("ul.messagelist")).to_contain_text("it leaves out nothing")
 
 
-@pytest.mark.parametrize(("width", "color_scheme"), [(1440, "light"), (360, "dark")])
-def test_the_pages_fit_and_everybody_can_use_them(
-    signed_in: ReaderFactory, users: UserFactory, width: int, color_scheme: str
-) -> None:
+def test_the_pages_fit_and_everybody_can_use_them(signed_in: ReaderFactory, users: UserFactory) -> None:
     first = two_causes(users)
     plan = leave_out(
         first.case,
@@ -86,9 +82,9 @@ def test_the_pages_fit_and_everybody_can_use_them(
         "beside": f"/remediation/plan/{plan.pk}/beside/{third.pk}/",
         "beside_rows": f"/remediation/plan/{first.pk}/beside/{third.pk}/rows/",
     }
-    reader = signed_in("engineer", width=width, color_scheme=color_scheme)
+    reader = signed_in("engineer")
     for name, path in pages.items():
         page = reader.open(path)
         for details in page.locator("details.leave-out > summary, details.edit-case > summary").all():
             details.click()
-        assert wrong_with(page, f"leaving-out-{name}", f"{width} {color_scheme}") == []
+        assert wrong_on_screens(page, f"leaving-out-{name}") == []
