@@ -65,8 +65,10 @@ _CASES_CHANGED = """
         AND revision.edited_by_id = c.opened_by_id AND revision.exclusions = '{}', false)
     ORDER BY c.id LIMIT %(most)s
 """
-
-
+_EDITORS = """
+    SELECT DISTINCT actor_id FROM audit_auditentry
+    WHERE subject_type = 'remediation.case' AND subject_id = %(case)s AND event IN ('case.opened', 'case.edited') AND id < %(before)s
+"""
 _REVISIONS_CHANGED = """
     SELECT revision.case_id, revision.number, entry.id
     FROM remediation_caserevision revision
@@ -159,6 +161,7 @@ def _look_at_plan(number: int, connection: Connection) -> Iterator[Finding]:
     yield from _policy_agrees(plan, entries)
     yield from _entries_agree(plan, digest, entries)
     yield from _approvals_agree(plan, digest, approvals, entries)
+    yield from _approved_enough(plan, approvals, entries, connection)
 
 
 def _policy_agrees(plan: Plan, entries: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -231,10 +234,19 @@ def _approvals_agree(
         )
     if any(bytes(each["digest"]).hex() != digest for each in approvals):
         yield tampered(PLANS, str(plan), "an approval is of another digest than the plan's.")
+
+
+def _approved_enough(
+    plan: Plan, approvals: list[dict[str, Any]], entries: list[dict[str, Any]], connection: Connection
+) -> Iterator[Finding]:
+    """An edit after the apply began takes nothing back: while it was under way nobody could edit."""
+    started = max((each["id"] for each in entries if each["event"] == "plan.apply_started"), default=None)
+    if started is None:
+        return
+    editors = connection.execute(_EDITORS, {"case": plan.case_id, "before": started}).fetchall()
     approvers = {each["decided_by_id"] for each in approvals if each["decision"] == "approve"}
-    approvers.discard(plan.requested_by_id)
-    started = any(each["event"] == "plan.apply_started" for each in entries)
-    if started and len(approvers) < (plan.required_approvals or 1):
+    approvers -= {plan.requested_by_id, *(editor for (editor,) in editors)}
+    if len(approvers) < (plan.required_approvals or 1):
         yield tampered(
             PLANS,
             str(plan),

@@ -5,14 +5,16 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 
 from audit.verification import verify_everything
+from remediation.case import edit_case
 from remediation.comment import comment_on
 from remediation.exclusions import Exclusions
 from remediation.leave_out import leave_out
 from remediation.models import Plan
-from tests.remediation.driving import previewed, work_until_ended
+from tests.conftest import UserFactory
+from tests.remediation.driving import applied, approved, previewed, work_until_ended
 from tests.remediation.incident import report
 from tests.remediation.tampering import tamper
 
@@ -32,6 +34,26 @@ def edited(engineer: User, settings: Any) -> Plan:
     work_until_ended(plan.jobs.get())
     comment_on(case, "Agreed with the shop.", acting_user=engineer)
     return plan
+
+
+def test_an_approval_by_who_edited_the_case_counts_for_nothing(
+    engineer: User, approver: User, users: UserFactory, owner_connection: "psycopg.Connection[Any]"
+) -> None:
+    report(4)
+    report(3, fee_percent=3, first=10)
+    case = previewed(engineer).case
+    editor = users("engineer", name="editor")
+    plan = leave_out(case, Exclusions(causes=("fee down, total down",)), reason="Right.", acting_user=editor)
+    work_until_ended(plan.jobs.get())
+    plan.refresh_from_db()
+    applied(approved(plan, approver), engineer)
+    approver.groups.add(Group.objects.get(name="engineer"))
+    later = Exclusions(stores=("s-1",))
+    edit_case(case, reason="Later.", acting_user=User.objects.get(pk=approver.pk), leave_out=later)
+    assert [str(each) for each in verify_everything().findings] == []
+    tamper(owner_connection, f"UPDATE remediation_approval SET decided_by_id = {editor.pk}")
+    found = [str(each) for each in verify_everything().findings]
+    assert f"{plan}: was applied with 0 approvals by others and needed 1." in found
 
 
 TAMPERED: dict[str, tuple[str, str]] = {

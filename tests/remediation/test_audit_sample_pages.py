@@ -228,7 +228,7 @@ def test_an_auditor_finds_where_to_draw_and_what_was_drawn_from_the_menu_and_the
     first, listed = client.get("/").content.decode(), client.get("/remediation/auditsample/").content.decode()
     assert f"<a {all_of_them}>Draw a sample, and all that were drawn</a>" in first
     assert to_draw in listed
-    assert "0 samples were drawn" in listed
+    assert "no sample was drawn yet" in listed
     assert f'{all_of_them} aria-current="page"' in listed
     draw(client, job)
     sample = AuditSample.objects.get()
