@@ -108,6 +108,7 @@ class CaseAdmin(ActingAdmin):
         plans = list(subject.plans.select_related("requested_by", "source_plan"))
         verification = subject.jobs.filter(kind=Job.Kind.VERIFY).select_related("requested_by").first()
         revision = subject.revisions.select_related("edited_by").latest("number")
+        jobs = list(subject.jobs.select_related("requested_by").defer("result")[:LATEST_JOBS])
         return super().page_context(request, subject) | {
             "outlook": outlooks_of([subject])[subject.pk],
             "revision": revision,
@@ -131,7 +132,8 @@ class CaseAdmin(ActingAdmin):
             "classes": _classes(verification),
             "applied_since": _applied_since(verification),
             "revertible": _revertible(plans),
-            "jobs": list(subject.jobs.select_related("requested_by").defer("result")[:LATEST_JOBS]),
+            "jobs": jobs,
+            "under_way": any(not job.ended for job in jobs),
             "life": timeline_of(subject, plans),
             "may_preview": request.user.has_perm("remediation.preview_plan"),
             "may_take_evidence": request.user.has_perm("audit.export_trail"),

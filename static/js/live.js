@@ -7,3 +7,14 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     location.reload();
   }
 });
+
+// A part with fields in it waits while somebody is at them: nothing that was typed or opened is lost. What is pressed meanwhile is
+// answered with what happened.
+const inHand = (part) =>
+  part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary")
+  || part.querySelector("details[open]") !== null
+  || [...part.querySelectorAll("input:not([type=hidden]), textarea")].some((field) => field.value !== field.defaultValue);
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.detail.elt;
+  if (part.hasAttribute("data-unless-typing") && inHand(part)) event.preventDefault();
+});
