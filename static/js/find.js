@@ -11,6 +11,25 @@
     }
   });
 
+  // What is asked while a new search is being counted is asked of the new search, once its answer has taken the place of the last one's:
+  // else the question would be of the last search, and its answer would find no place.
+  let asked = null;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const buttons = [...document.querySelectorAll(".questions button[hx-get]")];
+    const counting = document.getElementById("find-busy")?.classList.contains("htmx-request");
+    if (!counting || !buttons.includes(event.detail.elt)) return;
+    event.preventDefault();
+    asked = { button: buttons.indexOf(event.detail.elt), target: document.getElementById("ask-target").value };
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (asked === null || document.getElementById("find-busy")?.classList.contains("htmx-request")) return;
+    const { button, target } = asked;
+    asked = null;
+    const choice = document.getElementById("ask-target");
+    if (choice && [...choice.options].some((each) => each.value === target)) choice.value = target;
+    document.querySelectorAll(".questions button[hx-get]")[button]?.click();
+  });
+
   // A time that is typed takes the place of "the last hour"; a hidden field would be sent along.
   document.addEventListener("input", (event) => {
     if (event.target.matches("#find-from, #find-to")) forgetPreset();

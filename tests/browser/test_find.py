@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from remediation.models import Case
 from tests.browser.accessibility import violations
@@ -112,6 +112,26 @@ def test_an_engineer_asks_when_it_began_takes_the_window_keeps_it_and_opens_a_ca
     assert violations(page) == []
     page.get_by_role("button", name="Open the case").click()
     page.wait_for_url(f"**/remediation/case/{Case.objects.get().pk}/")
+
+
+@pytest.mark.usefixtures("ten_hours")
+def test_what_is_asked_while_a_new_search_is_being_counted_is_asked_of_the_new_one(
+    signed_in: ReaderFactory,
+) -> None:
+    page = signed_in("engineer").open("/find/?service=payments")
+    matching(page, 50)
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(1_500)
+        route.continue_()
+
+    page.route(re.compile(r"/find/\?"), late)
+    page.get_by_label("What version would have been right?").select_option("2.0.0")
+    page.get_by_label("From", exact=True).fill("2026-03-02T10:00:00")
+    page.get_by_label("From", exact=True).blur()
+    page.get_by_role("button", name="Estimate how many are wrong").click()
+    matching(page, 40)
+    expect(page.locator("#answer")).to_contain_text("15 of the 40 transactions")
 
 
 @pytest.mark.usefixtures("ten_hours")
