@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.accessibility import violations
 
+MOST_MILLISECONDS = 3_000
+"""So long a page may take to be laid out for another screen."""
 Screen = tuple[int, Literal["light", "dark"]]
 """How wide, in CSS pixels, and in which colours."""
 SCREENS: tuple[Screen, ...] = ((1440, "light"), (360, "dark"))
@@ -26,8 +29,6 @@ def wrong_on_screens(page: Page, name: str, screens: Iterable[Screen] = SCREENS)
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=color_scheme, reduced_motion="reduce")
         page.wait_for_function("(width) => window.innerWidth === width", arg=width)
-        # The next frame but one has been laid out for it.
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         wrong += wrong_with(page, name, f"{width} {color_scheme}")
     return wrong
 
@@ -44,16 +45,21 @@ def wrong_with(page: Page, name: str, screen: str = "") -> list[str]:
 
 def too_wide(page: Page) -> list[str]:
     """What makes the page wider than the screen, outside of the parts that scroll by themselves."""
-    found: list[str] = page.evaluate(
-        """() => {
-            const width = document.documentElement.clientWidth;
-            if (document.documentElement.scrollWidth <= width) return [];
-            return [...document.querySelectorAll("body *")]
-                .filter((each) => each.getBoundingClientRect().right > width + 1 && !each.closest(".table-scroll, .site-nav, pre"))
-                .map((each) => `${each.tagName} ${each.id} ${each.className}`);
-        }"""
-    )
-    return found
+    try:
+        # A page that was turned just now is laid out for it a little later.
+        page.wait_for_function(
+            "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth",
+            timeout=MOST_MILLISECONDS,
+        )
+    except PlaywrightTimeoutError:
+        found: list[str] = page.evaluate(
+            """() => [...document.querySelectorAll("body *")]
+                .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1
+                    && !each.closest(".table-scroll, .site-nav, pre"))
+                .map((each) => `${each.tagName} ${each.id} ${each.className}`)"""
+        )
+        return found
+    return []
 
 
 def picture(page: Page, name: str) -> None:

@@ -4,6 +4,8 @@ It fits, has one heading, axe finds nothing, and the browser complains of nothin
 so that a new one is looked at without being listed here.
 """
 
+from collections import Counter
+
 import pytest
 from django.test import Client
 from playwright.sync_api import expect
@@ -44,15 +46,18 @@ def test_every_page_fits_axe_finds_nothing_and_no_link_leads_to_what_is_not_ther
         reader = signed_in(role, name=PEOPLE.get(role, ""))
         found = as_seen_by(role, users)
         broken |= {role: found.broken} if found.broken else {}
-        pages = list(found)
-        for view, address in pages:
-            # Who acts sees buttons that others do not; a page that looks the same for all is looked at once.
-            if view in known and not (view == "admin:index" or (role in PEOPLE and view in ACTED_ON)):
+        looked_at = Counter[str]()
+        for view, address in found:
+            # Who acts sees buttons that others do not; a page that looks the same for all is looked at once, and a list that is filtered
+            # in a dozen ways in two of them.
+            once = view in known and not (view == "admin:index" or (role in PEOPLE and view in ACTED_ON))
+            if once or looked_at[view] == MORE_OF.get(view, 2):
                 continue
+            looked_at[view] += 1
             heard = len(reader.complaints)
             wrong += wrong_on_screens(reader.open(address), f"{role} {address}")
             del reader.complaints[heard:]  # what axe tries with password fields, the page's policy forbids
-        known |= {view for view, _ in pages}
+        known |= looked_at.keys()
     assert wrong == []
     assert broken == {}
     assert len(known) > 30
