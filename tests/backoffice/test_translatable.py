@@ -1,4 +1,4 @@
-"""Every word that the pages of frame, home, jobs, transactions and stores show can be translated: none stands outside of a translation."""
+"""Every word that pages show can be translated: none stands outside of a translation."""
 
 import re
 from pathlib import Path
@@ -7,32 +7,22 @@ import pytest
 from django.conf import settings
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
-PATTERNS = (
-    "*.html",
-    "admin/*.html",
-    "backoffice/*.html",
-    "registration/*.html",
-    "remediation/job*.html",
-    "remediation/workers*.html",
-    "remediation/throughput*.html",
-    "remediation/store_*.html",
-    "remediation/transaction_*.html",
-    "transactions/personal_revealed.html",
-    "transactions/search.html",
-    "transactions/store.html",
-    "transactions/transaction*.html",
-)
+NOT_YET = ("audit/", "remediation/auditsample", "remediation/evidence_summary.html")
+"""Auditors' pages and papers are in English only: what they say is held against a specification that is."""
 OWNED = sorted(
-    path.relative_to(TEMPLATES).as_posix() for pattern in PATTERNS for path in TEMPLATES.glob(pattern)
+    name
+    for path in TEMPLATES.rglob("*.html")
+    if not (name := path.relative_to(TEMPLATES).as_posix()).startswith(NOT_YET)
 )
-# Translations, and the block that holds names of styles.
+# Translations, remarks, and the block that holds names of styles.
 _TRANSLATED = re.compile(
-    r"{%\s*blocktranslate\b.*?{%\s*endblocktranslate\s*%}|{% block bodyclass %}.*?{% endblock %}", re.DOTALL
+    r"{%\s*blocktranslate\b.*?{%\s*endblocktranslate\s*%}|{%\s*comment\b.*?{%\s*endcomment\s*%}|{% block bodyclass %}.*?{% endblock %}",
+    re.DOTALL,
 )
 _CODE = re.compile(r"{%.*?%}|{{.*?}}|{#.*?#}", re.DOTALL)
 _MARKUP = re.compile(r"<(code|kbd|script)\b.*?</\1>|<[^>]*>|&\w+;", re.DOTALL)
 _SPOKEN = re.compile(r'\b(?:aria-label|title|placeholder|alt)="([^"]*)"')
-NO_WORDS = {"Amends"}
+NO_WORDS = {"Amends", "UTC"}
 
 
 def untranslated(text: str) -> set[str]:
