@@ -40,37 +40,67 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@dataclass(frozen=True)
+class Served:
+    """A gunicorn that serves this process's test database."""
+
+    address: str
+    process: "subprocess.Popen[bytes]"
+
+
+Environment = frozenset[tuple[str, str]]
+
+
+@pytest.fixture(scope="session")
+def started_servers() -> Iterator[dict[Environment, Served]]:
+    """The servers that tests have needed so far, by the environment that they were started in."""
+    started: dict[Environment, Served] = {}
+    yield started
+    for served in started.values():
+        served.process.terminate()
+    for served in started.values():
+        served.process.wait(20)
+
+
 @pytest.fixture
-def server(committed_db: None, tmp_path: Path) -> Iterator[str]:
-    """The address of a gunicorn that serves the test's database."""
+def server(
+    committed_db: None,
+    started_servers: dict[Environment, Served],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    """The address of a gunicorn that serves the test's database.
+
+    Tests with the same environment share one: it takes seconds to start, and finds the database by its name, whichever copy of the
+    template that is just now.
+    """
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "backoffice.settings"}
+    environment.pop("PYTEST_CURRENT_TEST", None)
+    key = frozenset(environment.items())
+    if key not in started_servers or started_servers[key].process.poll() is not None:
+        started_servers[key] = _serve(environment, tmp_path_factory.mktemp("server") / "server.log")
+    return started_servers[key].address
+
+
+def _serve(environment: dict[str, str], log: Path) -> Served:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path / "server.log"
+    program = [sys.executable, "-m", "gunicorn", "backoffice.wsgi"]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "backoffice.wsgi",
-                "--bind",
-                f"127.0.0.1:{port}",
-                "--threads",
-                "4",
-            ],
+            [*program, "--bind", f"127.0.0.1:{port}", "--threads", "4"],
             cwd=ROOT,
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "backoffice.settings"},
+            env=environment,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_it_answers(address, process, log)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
+    except BaseException:
+        process.kill()
+        raise
+    return Served(address, process)
 
 
 def _wait_until_it_answers(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
