@@ -41,15 +41,18 @@ def record_within(
     """
     with transaction.atomic():
         for most, narrower, of in ((limit.a_subject, key, what), (limit.in_all, Q(), "")):
-            if _recent(event.name, narrower, most) >= most:
+            if recent(event.name, narrower, most) >= most:
                 _tell_flood(event, subject, of, most)
                 logger.warning(event.name, subject=what, **_told(data))
                 return None
         return record(event, subject, data, actor=actor)
 
 
-def _recent(event: str, key: Q, most: int) -> int:
-    """How many there were lately; counted no further than `most`, along the index of an event's entries in time."""
+def recent(event: str, key: Q, most: int) -> int:
+    """How many entries of an event there were within `PERIOD`, by the database's clock, which wrote their times.
+
+    Counted no further than `most`, along the index of an event's entries in time.
+    """
     return (
         AuditEntry.objects.filter(key, event=event, occurred_at__gt=Now() - PERIOD).order_by()[:most].count()
     )
@@ -57,7 +60,7 @@ def _recent(event: str, key: Q, most: int) -> int:
 
 def _tell_flood(event: EventType, subject: Model, of: str, most: int) -> None:
     told = Flooded(kind=event.name, of=of, most=most, minutes=int(PERIOD.total_seconds() // 60))
-    if not _recent(FLOODED.name, Q(data__kind=event.name, data__of=of), 1):
+    if not recent(FLOODED.name, Q(data__kind=event.name, data__of=of), 1):
         record(FLOODED, subject, told, actor=None)
 
 

@@ -8,20 +8,20 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models.functions import Now
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from audit.errors import Refused
-from audit.models import AuditEntry
+from audit.flood import PERIOD, recent
 from audit.trail import record
 from audit.trail_events import NOT_CONFIRMED, NotConfirmedData
 
 GOOD_FOR = timedelta(minutes=5)
 """A confirmation that is older counts no more."""
 MOST_FAILURES = 5
-FAILURES_WITHIN = timedelta(minutes=10)
+FAILURES_WITHIN = PERIOD
 """After `MOST_FAILURES` wrong confirmations by one person within this time, none of theirs is checked until some are older.
 
 Only whoever is signed in as that person can use them up, so that a stranger who fails to sign in under a name stops nobody's decisions.
@@ -59,7 +59,8 @@ def confirm_by_password(user: User, password: str) -> Confirmation:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_CLASS, user.pk])
-        if _failures_lately(user) >= MOST_FAILURES:
+        theirs = Q(subject_type=User._meta.label_lower, subject_id=user.pk)
+        if recent(NOT_CONFIRMED.name, theirs, MOST_FAILURES) >= MOST_FAILURES:
             raise TooManyFailures(_too_many())
         # Read under the lock: the password may have been changed, and the account closed, since the session was opened.
         known = User.objects.get(pk=user.pk)
@@ -69,17 +70,6 @@ def confirm_by_password(user: User, password: str) -> Confirmation:
     if not right:
         raise NotConfirmed(_("Nothing was decided: that is not your password."))
     return Confirmation(user.pk, "password", timezone.now())
-
-
-def _failures_lately(user: User) -> int:
-    """How many, counted no further than matters. By the database's clock, which wrote the entries' times."""
-    failures = AuditEntry.objects.filter(
-        event=NOT_CONFIRMED.name,
-        subject_type=User._meta.label_lower,
-        subject_id=user.pk,
-        occurred_at__gt=Now() - FAILURES_WITHIN,
-    )
-    return failures.order_by()[:MOST_FAILURES].count()
 
 
 def _too_many() -> str:
