@@ -10,37 +10,40 @@ from audit.verification import Connection, Finding, Piece, Scope, tampered
 MOST_NAMED = 200
 ENDINGS = "jobs and outcomes"
 
-_JOBS = """
+
+def _ended_otherwise_than_told(kind: str, endings: tuple[str, ...], failure: str) -> str:
+    """SQL for the jobs or plans (`kind`) that did not end as the trail tells, or not for the reason that it tells.
+
+    `endings` are their last statuses, each the end of an event's name too; `failure` is SQL for the reason in an `entry`.
+    """
+    events = ", ".join(f"'{kind}.{ending}'" for ending in endings)
+    statuses = ", ".join(f"'{ending}'" for ending in endings)
+    return f"""
     WITH told AS (
-        SELECT entry.subject_id AS job, count(*) AS times, min(entry.id) AS entry,
-               min(CASE entry.event WHEN 'job.finished' THEN 'finished' WHEN 'job.failed' THEN 'failed' ELSE 'cancelled' END) AS status,
-               min(CASE entry.event WHEN 'job.failed' THEN entry.data ->> 'failure' WHEN 'job.cancelled' THEN entry.reason END) AS failure
+        SELECT entry.subject_id AS subject, count(*) AS times, min(entry.id) AS entry,
+               min(split_part(entry.event, '.', 2)) AS status, min({failure}) AS failure
         FROM audit_auditentry entry
-        WHERE entry.event IN ('job.finished', 'job.failed', 'job.cancelled') GROUP BY entry.subject_id
+        WHERE entry.event IN ({events}) GROUP BY entry.subject_id
     )
-    SELECT coalesce(job.id, told.job), job.status, told.status, told.entry, told.times
-    FROM remediation_job job FULL JOIN told ON told.job = job.id
-    WHERE job.id IS NULL OR told.times > 1
-       OR told.status IS DISTINCT FROM CASE WHEN job.status IN ('finished', 'failed', 'cancelled') THEN job.status END
-       OR coalesce(told.failure <> job.failure, false)
+    SELECT coalesce(ended.id, told.subject), ended.status, told.status, told.entry, told.times
+    FROM remediation_{kind} ended FULL JOIN told ON told.subject = ended.id
+    WHERE ended.id IS NULL OR told.times > 1
+       OR told.status IS DISTINCT FROM CASE WHEN ended.status IN ({statuses}) THEN ended.status END
+       OR coalesce(told.failure <> ended.failure, false)
     ORDER BY 1 LIMIT %(most)s
 """
-"""Jobs that did not end as the trail tells, or not for the reason that it tells."""
-_PLANS = """
-    WITH told AS (
-        SELECT entry.subject_id AS plan, count(*) AS times, min(entry.id) AS entry,
-               min(CASE entry.event WHEN 'plan.executed' THEN 'executed' WHEN 'plan.stopped' THEN 'stopped' ELSE 'rejected' END) AS status,
-               min(CASE entry.event WHEN 'plan.stopped' THEN entry.data ->> 'failure' END) AS failure
-        FROM audit_auditentry entry
-        WHERE entry.event IN ('plan.executed', 'plan.stopped', 'plan.rejected') GROUP BY entry.subject_id
-    )
-    SELECT coalesce(plan.id, told.plan), plan.status, told.status, told.entry, told.times
-    FROM remediation_plan plan FULL JOIN told ON told.plan = plan.id
-    WHERE plan.id IS NULL OR told.times > 1
-       OR told.status IS DISTINCT FROM CASE WHEN plan.status IN ('executed', 'stopped', 'rejected') THEN plan.status END
-       OR coalesce(told.failure <> plan.failure, false)
-    ORDER BY 1 LIMIT %(most)s
-"""
+
+
+_JOBS = _ended_otherwise_than_told(
+    "job",
+    ("finished", "failed", "cancelled"),
+    "CASE entry.event WHEN 'job.failed' THEN entry.data ->> 'failure' WHEN 'job.cancelled' THEN entry.reason END",
+)
+_PLANS = _ended_otherwise_than_told(
+    "plan",
+    ("executed", "stopped", "rejected"),
+    "CASE entry.event WHEN 'plan.stopped' THEN entry.data ->> 'failure' END",
+)
 _FAILED = """
     SELECT chunk.plan_id, chunk.position, chunk.failed, coalesce(listed.failed, 0)
     FROM remediation_planchunk chunk
