@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.utils import translation
+from django.utils.translation import gettext_noop as _
 
 from audit.events import EventData, EventType, register_event
 from audit.integrity import Problem, integrity
@@ -45,8 +47,8 @@ class AlarmEnded(EventData, frozen=True):
     beside: tuple[int, ...] | None = None
 
 
-ALARM = register_event("audit.alarm", "{actor} raised an alarm about {subject}", AlarmData)
-ALARM_ENDED = register_event("audit.alarm_ended", "{actor} saw an alarm about {subject} end", AlarmEnded)
+ALARM = register_event("audit.alarm", _("{actor} raised an alarm about {subject}"), AlarmData)
+ALARM_ENDED = register_event("audit.alarm_ended", _("{actor} saw an alarm about {subject} end"), AlarmEnded)
 
 
 def on_alarm(receiver: Receiver) -> None:
@@ -63,7 +65,8 @@ def look_after_trail() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", _LOCK)
         trail = Trail.objects.get()
-        now = {problem.name: problem for problem in integrity().problems}
+        with translation.override("en"):  # what is stored and mailed is in English, whoever's process looks
+            now = {problem.name: problem for problem in integrity().problems}
         standing = _standing()
         entry_of = {problem.name: entry for entry, problem in standing.items()}
         begun = [problem for name, problem in now.items() if name not in entry_of]

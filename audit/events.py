@@ -27,7 +27,7 @@ class EventAlreadyRegistered(ValueError):
 class EventType:
     """A kind of event: its name ("plan.approved"), the sentence people read, and the shape of its data.
 
-    `sentence` is completed by actor and subject: "{actor} approved {subject}".
+    `sentence` is completed by actor and subject, "{actor} approved {subject}", and marked for translation where it is registered.
     """
 
     name: str

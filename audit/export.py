@@ -13,7 +13,7 @@ from audit.context import current_request_id, request
 from audit.errors import Refused
 from audit.models import AuditEntry, AuditSeal
 from audit.permission import demand
-from audit.sentence import sentence
+from audit.sentence import sentence_in_english
 from audit.spreadsheet import BYTE_ORDER_MARK, csv_lines
 from audit.timestamps import utc_timestamp
 from audit.trail import record
@@ -111,7 +111,7 @@ def _facts(entry: AuditEntry, seal: AuditSeal | None) -> dict[str, Any]:
         "sealed_at": None if seal is None else utc_timestamp(seal.sealed_at),
         "occurred_at": utc_timestamp(entry.occurred_at),
         "event": entry.event,
-        "sentence": sentence(entry),
+        "sentence": sentence_in_english(entry),
         "actor": entry.actor_id,
         "actor_label": entry.actor_label,
         "subject_type": entry.subject_type,

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext as _
 
 from audit.models import AuditEntry, AuditSeal, Checkpoint, CheckpointPublication, SealQueue, Trail
 from audit.publishing import name_of
@@ -111,9 +112,13 @@ def _sealing_problems(now: datetime, oldest: AuditEntry | None) -> list[Problem]
     return [
         Problem(
             "unsealed",
-            f"Entry {oldest.pk} has waited for its seal since {oldest.occurred_at:%Y-%m-%d %H:%M:%S} UTC: entries are written, "
-            "and nobody chains them.",
-            "Look whether the sealer runs (“manage.py services status”), has DATABASE_SEALER_URL, and what its log says.",
+            _(
+                "Entry %(entry)s has waited for its seal since %(since)s UTC: entries are written, and nobody chains them."
+            )
+            % {"entry": oldest.pk, "since": f"{oldest.occurred_at:%Y-%m-%d %H:%M:%S}"},
+            _(
+                "Look whether the sealer runs (“manage.py services status”), has DATABASE_SEALER_URL, and what its log says."
+            ),
         )
     ]
 
@@ -129,8 +134,14 @@ def _gone_before_their_seal() -> list[Problem]:
     return [
         Problem(
             "gone",
-            f"Deleted before they were sealed: {', '.join(f'entry {entry}' for entry in first)}{' …' if len(first) == 3 else ''}",
-            "Somebody with the owner's rights did that. Keep the database as it is until an auditor has looked at it.",
+            _("Deleted before they were sealed: %(entries)s")
+            % {
+                "entries": ", ".join(_("entry %(number)s") % {"number": entry} for entry in first)
+                + (" …" if len(first) == 3 else "")
+            },
+            _(
+                "Somebody with the owner's rights did that. Keep the database as it is until an auditor has looked at it."
+            ),
         )
     ]
 
@@ -140,8 +151,10 @@ def _checkpoint_problems(now: datetime, last: Checkpoint | None) -> list[Problem
         return [
             Problem(
                 "no_checkpoint",
-                "No checkpoint has been signed yet: whoever can write the database could still rewrite all of the trail unseen.",
-                "Give the sealer a key (AMENDS_AUDIT_KEY_FILE) and look at its log.",
+                _(
+                    "No checkpoint has been signed yet: whoever can write the database could still rewrite all of the trail unseen."
+                ),
+                _("Give the sealer a key (AMENDS_AUDIT_KEY_FILE) and look at its log."),
             )
         ]
     unsigned = AuditSeal.objects.filter(sequence=last.sequence + 1).first()
@@ -152,12 +165,23 @@ def _checkpoint_problems(now: datetime, last: Checkpoint | None) -> list[Problem
         since = max(unsigned.sealed_at, last.signed_at)
     if (now - since).total_seconds() <= due_after + LATE_CHECKPOINT_SECONDS:
         return []
+    said = (
+        _(
+            "No checkpoint has been signed since %(since)s UTC, when number %(number)s was: what came later could be rewritten unseen."
+        )
+        if unsigned is None
+        else _(
+            "No checkpoint has been signed since %(since)s UTC, when number %(number)s was, and entries have been sealed since: "
+            "what came later could be rewritten unseen."
+        )
+    )
     return [
         Problem(
             "no_checkpoint",
-            f"No checkpoint has been signed since {last.signed_at:%Y-%m-%d %H:%M} UTC, when number {last.number} was"
-            f"{'' if unsigned is None else ', and entries have been sealed since'}: what came later could be rewritten unseen.",
-            "Look at the sealer's log: its key may be missing, not answering, or not the one that was handed over to.",
+            said % {"since": f"{last.signed_at:%Y-%m-%d %H:%M}", "number": last.number},
+            _(
+                "Look at the sealer's log: its key may be missing, not answering, or not the one that was handed over to."
+            ),
         )
     ]
 
@@ -166,8 +190,15 @@ def _publication_problems(places: tuple[Place, ...]) -> list[Problem]:
     failing = [
         Problem(
             f"not_published:{place.address}",
-            f"Checkpoints have not reached {place.address} since {place.failing_since:%Y-%m-%d %H:%M} UTC: {place.failure}",
-            "Mend the place; what it lacks is then published by itself. Until then changes made meanwhile could go unseen.",
+            _("Checkpoints have not reached %(place)s since %(since)s UTC: %(failure)s")
+            % {
+                "place": place.address,
+                "since": f"{place.failing_since:%Y-%m-%d %H:%M}",
+                "failure": place.failure,
+            },
+            _(
+                "Mend the place; what it lacks is then published by itself. Until then changes made meanwhile could go unseen."
+            ),
         )
         for place in places
         if place.failing_since is not None
@@ -177,8 +208,10 @@ def _publication_problems(places: tuple[Place, ...]) -> list[Problem]:
     return [
         Problem(
             "nowhere_published",
-            "Checkpoints are published nowhere: whoever can write the database can rewrite them with the trail.",
-            "Set AMENDS_AUDIT_PLACES to a place that the database's owner cannot write.",
+            _(
+                "Checkpoints are published nowhere: whoever can write the database can rewrite them with the trail."
+            ),
+            _("Set AMENDS_AUDIT_PLACES to a place that the database's owner cannot write."),
         )
     ]
 
@@ -193,8 +226,11 @@ def _verification_problems(now: datetime) -> list[Problem]:
         problems.append(
             Problem(
                 "verification_found",
-                f"The verification of {found.occurred_at:%Y-%m-%d %H:%M} UTC ended “{found.data.get('result')}”.",
-                "Open its entry: it names the rows. Keep the database as it is until an auditor has looked at them.",
+                _("The verification of %(at)s UTC ended “%(result)s”.")
+                % {"at": f"{found.occurred_at:%Y-%m-%d %H:%M}", "result": found.data.get("result")},
+                _(
+                    "Open its entry: it names the rows. Keep the database as it is until an auditor has looked at them."
+                ),
             )
         )
     last = Trail.objects.get().begun_at if whole is None else whole.occurred_at
@@ -202,8 +238,11 @@ def _verification_problems(now: datetime) -> list[Problem]:
         problems.append(
             Problem(
                 "verification_late",
-                f"Not everything has been verified since {last:%Y-%m-%d %H:%M} UTC.",
-                "“manage.py audit verify” does it now. Beat starts it every night: look whether that runs.",
+                _("Not everything has been verified since %(since)s UTC.")
+                % {"since": f"{last:%Y-%m-%d %H:%M}"},
+                _(
+                    "“manage.py audit verify” does it now. Beat starts it every night: look whether that runs."
+                ),
             )
         )
     return problems

@@ -1,5 +1,7 @@
 """What can happen to the trail itself: it is taken along, it is protected from floods, and its keys change hands."""
 
+from django.utils.translation import gettext_noop as _
+
 from audit.events import EventData, register_event
 
 
@@ -32,10 +34,12 @@ class KeyHandedOver(EventData, frozen=True):
     public_key: str
 
 
-EXPORT_BEGUN = register_event("trail.export_begun", "{actor} began to take a copy of the trail", ExportBegun)
-EXPORTED = register_event("trail.exported", "{actor} took a copy of the trail", Exported)
+EXPORT_BEGUN = register_event(
+    "trail.export_begun", _("{actor} began to take a copy of the trail"), ExportBegun
+)
+EXPORTED = register_event("trail.exported", _("{actor} took a copy of the trail"), Exported)
 KEY_HANDED_OVER = register_event(
-    "audit.key_handed_over", "{actor} handed over to another signing key", KeyHandedOver
+    "audit.key_handed_over", _("{actor} handed over to another signing key"), KeyHandedOver
 )
 
 
@@ -61,8 +65,12 @@ class NotConfirmedData(EventData, frozen=True):
     by: str
 
 
-FLOODED = register_event("trail.flooded", "{actor} stopped writing down each of too many attempts", Flooded)
-DENIED = register_event("access.denied", "{actor} tried what they may not do", Denied)
+FLOODED = register_event(
+    "trail.flooded", _("{actor} stopped writing down each of too many attempts"), Flooded
+)
+DENIED = register_event("access.denied", _("{actor} tried what they may not do"), Denied)
 NOT_CONFIRMED = register_event(
-    "user.not_confirmed", "{actor} did not confirm a decision: another password was given", NotConfirmedData
+    "user.not_confirmed",
+    _("{actor} did not confirm a decision: another password was given"),
+    NotConfirmedData,
 )

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import psycopg
 import structlog
 from django.db import connection, transaction
+from django.utils.translation import gettext_noop as _
 
 from audit.checkpoint import SignedCheckpoint
 from audit.errors import Refused
@@ -135,7 +136,7 @@ class AuditVerified(EventData, frozen=True):
     seconds: int
 
 
-VERIFIED = register_event("audit.verified", "verified", AuditVerified)
+VERIFIED = register_event("audit.verified", _("{actor} verified {subject}"), AuditVerified)
 
 
 @dataclass

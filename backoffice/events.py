@@ -1,5 +1,7 @@
 """What can happen to people's accounts, and who comes and goes."""
 
+from django.utils.translation import gettext_noop as _
+
 from audit.events import EventData, register_event
 
 
@@ -7,7 +9,7 @@ class UserCreatedData(EventData, frozen=True):
     role: str
 
 
-USER_CREATED = register_event("user.created", "{actor} created the user {subject}", UserCreatedData)
+USER_CREATED = register_event("user.created", _("{actor} created the user {subject}"), UserCreatedData)
 
 
 class UserChangedData(EventData, frozen=True):
@@ -20,7 +22,7 @@ class UserChangedData(EventData, frozen=True):
     taken: list[str] | None = None
 
 
-USER_CHANGED = register_event("user.changed", "{actor} changed the account of {subject}", UserChangedData)
+USER_CHANGED = register_event("user.changed", _("{actor} changed the account of {subject}"), UserChangedData)
 
 
 class SignedData(EventData, frozen=True):
@@ -49,16 +51,18 @@ class PasswordChangedData(EventData, frozen=True):
     pass
 
 
-SIGNED_IN = register_event("user.signed_in", "{actor} signed in", SignedData)
-SIGNED_OUT = register_event("user.signed_out", "{actor} signed out", SignedData)
+SIGNED_IN = register_event("user.signed_in", _("{actor} signed in"), SignedData)
+SIGNED_OUT = register_event("user.signed_out", _("{actor} signed out"), SignedData)
 SIGN_IN_FAILED = register_event(
-    "user.sign_in_failed", "somebody failed to sign in as {subject}", SignInFailedData
+    "user.sign_in_failed", _("somebody failed to sign in as {subject}"), SignInFailedData
 )
 LOCKED_OUT = register_event(
     "user.locked_out",
-    "nobody can sign in as {subject} from one address for a while: too many wrong passwords came from there",
+    _(
+        "nobody can sign in as {subject} from one address for a while: too many wrong passwords came from there"
+    ),
     LockedOutData,
 )
 PASSWORD_CHANGED = register_event(
-    "user.password_changed", "{actor} changed their own password", PasswordChangedData
+    "user.password_changed", _("{actor} changed their own password"), PasswordChangedData
 )

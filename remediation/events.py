@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
 from msgspec import field
 
 from audit.events import EventData, register_event
@@ -212,47 +213,49 @@ class CaseExported(EventData, frozen=True):
     corrections: int
 
 
-CASE_OPENED = register_event("case.opened", "opened", CaseOpened)
-CASE_EDITED = register_event("case.edited", "edited", CaseEdited)
-CASE_COMMENTED = register_event("case.commented", "commented on", CaseCommented)
+CASE_OPENED = register_event("case.opened", _("{actor} opened {subject}"), CaseOpened)
+CASE_EDITED = register_event("case.edited", _("{actor} edited {subject}"), CaseEdited)
+CASE_COMMENTED = register_event("case.commented", _("{actor} commented on {subject}"), CaseCommented)
 PREVIEW_REQUESTED = register_event(
-    "plan.preview_requested", "{actor} asked for {subject} to be previewed", PreviewRequested
+    "plan.preview_requested", _("{actor} asked for {subject} to be previewed"), PreviewRequested
 )
 PLAN_SUPERSEDED = register_event(
-    "plan.superseded", "{actor} replaced {subject} by a newer preview", PlanSuperseded
+    "plan.superseded", _("{actor} replaced {subject} by a newer preview"), PlanSuperseded
 )
-PLAN_SEALED = register_event("plan.sealed", "sealed", PlanSealed)
-PLAN_FAILED = register_event("plan.failed", "gave up on", Failed)
-PLAN_APPROVED = register_event("plan.approved", "approved", PlanDecided)
-PLAN_REJECTED = register_event("plan.rejected", "rejected", PlanDecided)
-APPLY_STARTED = register_event("plan.apply_started", "began to apply", ApplyStarted)
-PLAN_EXECUTED = register_event("plan.executed", "finished applying", JobFinished)
-PLAN_STOPPED = register_event("plan.stopped", "{actor} stopped {subject} part of the way", Failed)
-CHUNK_SCANNED = register_event("chunk.scanned", "scanned", ChunkScanned)
-CHUNK_APPLIED = register_event("chunk.applied", "applied", ChunkApplied)
-JOB_FINISHED = register_event("job.finished", "finished", JobFinished)
-JOB_FAILED = register_event("job.failed", "gave up on", Failed)
+PLAN_SEALED = register_event("plan.sealed", _("{actor} sealed {subject}"), PlanSealed)
+PLAN_FAILED = register_event("plan.failed", _("{actor} gave up on {subject}"), Failed)
+PLAN_APPROVED = register_event("plan.approved", _("{actor} approved {subject}"), PlanDecided)
+PLAN_REJECTED = register_event("plan.rejected", _("{actor} rejected {subject}"), PlanDecided)
+APPLY_STARTED = register_event("plan.apply_started", _("{actor} began to apply {subject}"), ApplyStarted)
+PLAN_EXECUTED = register_event("plan.executed", _("{actor} finished applying {subject}"), JobFinished)
+PLAN_STOPPED = register_event("plan.stopped", _("{actor} stopped {subject} part of the way"), Failed)
+CHUNK_SCANNED = register_event("chunk.scanned", _("{actor} scanned {subject}"), ChunkScanned)
+CHUNK_APPLIED = register_event("chunk.applied", _("{actor} applied {subject}"), ChunkApplied)
+JOB_FINISHED = register_event("job.finished", _("{actor} finished {subject}"), JobFinished)
+JOB_FAILED = register_event("job.failed", _("{actor} gave up on {subject}"), Failed)
 LEASE_RECLAIMED = register_event(
-    "lease.reclaimed", "{actor} took {subject} back from a lost worker", LeaseReclaimed
+    "lease.reclaimed", _("{actor} took {subject} back from a lost worker"), LeaseReclaimed
 )
-VERIFY_STARTED = register_event("case.verify_started", "began to verify", VerifyStarted)
-VERIFY_FINISHED = register_event("case.verified", "verified", VerifyFinished)
-JOB_PAUSING = register_event("job.pausing", "asked to pause", JobControlled)
-JOB_PAUSED = register_event("job.paused", "paused", JobControlled)
-JOB_RESUMED = register_event("job.resumed", "resumed", JobControlled)
-JOB_CANCELLING = register_event("job.cancelling", "asked to cancel", JobControlled)
-JOB_CANCELLED = register_event("job.cancelled", "cancelled", JobControlled)
-JOB_TUNED = register_event("job.tuned", "tuned", JobTuned)
-STAGE_PASSED = register_event("job.stage_passed", "passed a stage of", StagePassed)
-GATE_FAILED = register_event("job.gate_failed", "{actor} held {subject} at a gate", GateFailed)
-CHUNK_SPLIT = register_event("chunk.split", "split", ChunkSplit)
-ROW_QUARANTINED = register_event("chunk.quarantined", "quarantined", RowQuarantined)
-SAMPLE_DRAWN = register_event("sample.drawn", "drew", SampleDrawn)
+VERIFY_STARTED = register_event("case.verify_started", _("{actor} began to verify {subject}"), VerifyStarted)
+VERIFY_FINISHED = register_event("case.verified", _("{actor} verified {subject}"), VerifyFinished)
+JOB_PAUSING = register_event("job.pausing", _("{actor} asked to pause {subject}"), JobControlled)
+JOB_PAUSED = register_event("job.paused", _("{actor} paused {subject}"), JobControlled)
+JOB_RESUMED = register_event("job.resumed", _("{actor} resumed {subject}"), JobControlled)
+JOB_CANCELLING = register_event("job.cancelling", _("{actor} asked to cancel {subject}"), JobControlled)
+JOB_CANCELLED = register_event("job.cancelled", _("{actor} cancelled {subject}"), JobControlled)
+JOB_TUNED = register_event("job.tuned", _("{actor} tuned {subject}"), JobTuned)
+STAGE_PASSED = register_event("job.stage_passed", _("{actor} passed a stage of {subject}"), StagePassed)
+GATE_FAILED = register_event("job.gate_failed", _("{actor} held {subject} at a gate"), GateFailed)
+CHUNK_SPLIT = register_event("chunk.split", _("{actor} split {subject}"), ChunkSplit)
+ROW_QUARANTINED = register_event("chunk.quarantined", _("{actor} quarantined {subject}"), RowQuarantined)
+SAMPLE_DRAWN = register_event("sample.drawn", _("{actor} drew {subject}"), SampleDrawn)
 SAMPLE_VERDICT_RECORDED = register_event(
-    "sample.verdict_recorded", "judged a correction of", SampleVerdictRecorded
+    "sample.verdict_recorded", _("{actor} judged a correction of {subject}"), SampleVerdictRecorded
 )
-SAMPLE_CONCLUDED = register_event("sample.concluded", "concluded", SampleConcluded)
-CASE_EXPORTED = register_event("case.exported", "took the evidence pack of", CaseExported)
+SAMPLE_CONCLUDED = register_event("sample.concluded", _("{actor} concluded {subject}"), SampleConcluded)
+CASE_EXPORTED = register_event(
+    "case.exported", _("{actor} took the evidence pack of {subject}"), CaseExported
+)
 
 
 class StatementBegun(EventData, frozen=True):
@@ -284,11 +287,11 @@ class StatementShown(EventData, frozen=True):
 
 
 STATEMENT_SHOWN = register_event(
-    "store.statement_shown", "{actor} had the statement of {subject} shown", StatementShown
+    "store.statement_shown", _("{actor} had the statement of {subject} shown"), StatementShown
 )
 STATEMENT_BEGUN = register_event(
-    "store.statement_begun", "{actor} began to take the statement of {subject} along", StatementBegun
+    "store.statement_begun", _("{actor} began to take the statement of {subject} along"), StatementBegun
 )
 STATEMENT_TAKEN = register_event(
-    "store.statement_taken", "{actor} took the statement of {subject} along", StatementTaken
+    "store.statement_taken", _("{actor} took the statement of {subject} along"), StatementTaken
 )

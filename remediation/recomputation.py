@@ -7,10 +7,13 @@ rows are hashed anew; the pointer is read. A calculator runs in a process of its
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 from django.db import connection
+from django.utils import translation
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from audit.errors import Refused
 from remediation.models import AuditSampleItem, Plan, PlanChunk
@@ -20,6 +23,12 @@ from transactions.calculators.protocol import Result
 from transactions.canonical import amounts_json
 from transactions.isolation import LockedAway
 from transactions.models import Calculation, Supersession, Transaction
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+Words: TypeAlias = "str | _StrPromise"
+"""A sentence for people, in the language of whoever it is written out for; what is stored is written out in English."""
 
 
 class Recomputed(StrEnum):
@@ -34,13 +43,27 @@ class Recomputed(StrEnum):
 
 
 MEANINGS = {
-    Recomputed.AGREES: "The calculator, with the code that the plan was previewed with, makes the same amounts of the facts.",
-    Recomputed.DIFFERS: "The calculator, with the code that the plan was previewed with, makes other amounts of the facts.",
-    Recomputed.FAILED: "The calculator, with the code that the plan was previewed with, cannot calculate it.",
-    Recomputed.OTHER_CODE: "Not recomputed: the code that the plan was previewed with is not here.",
-    Recomputed.UNAVAILABLE: "Not recomputed: the calculator cannot be reached just now.",
-    Recomputed.REPORTED: "Not recomputed: a service reported these amounts, and taking a correction back restores them as they were.",
+    Recomputed.AGREES: _(
+        "The calculator, with the code that the plan was previewed with, makes the same amounts of the facts."
+    ),
+    Recomputed.DIFFERS: _(
+        "The calculator, with the code that the plan was previewed with, makes other amounts of the facts."
+    ),
+    Recomputed.FAILED: _(
+        "The calculator, with the code that the plan was previewed with, cannot calculate it."
+    ),
+    Recomputed.OTHER_CODE: _("Not recomputed: the code that the plan was previewed with is not here."),
+    Recomputed.UNAVAILABLE: _("Not recomputed: the calculator cannot be reached just now."),
+    Recomputed.REPORTED: _(
+        "Not recomputed: a service reported these amounts, and taking a correction back restores them as they were."
+    ),
 }
+
+
+def in_english(words: Words) -> str:
+    """What is stored, and what commands print, whoever's language is in force."""
+    with translation.override("en"):
+        return str(words)
 
 
 @dataclass(frozen=True)
@@ -60,9 +83,9 @@ class ItemCheck:
     amounts: dict[str, int] | None
     detail: str
     calculator: str
-    stands: str
+    stands: Words
     on_it: bool
-    problems: list[str] = field(default_factory=list)
+    problems: list[Words] = field(default_factory=list)
     gone = False
 
     @property
@@ -71,9 +94,10 @@ class ItemCheck:
         return self.after.total - self.before.total
 
     @property
-    def meaning(self) -> str:
+    def meaning(self) -> Words:
         """What the recomputation says, in a sentence."""
-        return " ".join(filter(None, (MEANINGS[self.recomputed], self.detail)))
+        said = MEANINGS[self.recomputed]
+        return format_lazy("{} {}", said, self.detail) if self.detail else said
 
     @property
     def components(self) -> list[tuple[str, int | None, int | None, int | None, int]]:
@@ -93,7 +117,9 @@ class ItemCheck:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """As a verdict keeps it: both totals, "recomputed", "amounts", "detail", "calculator", "stands", "on_it", "problems"."""
+        """As a verdict keeps it, in English: both totals, "recomputed", "amounts", "detail", "calculator", "stands", "on_it" and
+        "problems".
+        """
         return {
             "before": self.before.total,
             "after": self.after.total,
@@ -101,9 +127,9 @@ class ItemCheck:
             "amounts": self.amounts,
             "detail": self.detail,
             "calculator": self.calculator,
-            "stands": self.stands,
+            "stands": in_english(self.stands),
             "on_it": self.on_it,
-            "problems": list(self.problems),
+            "problems": [in_english(each) for each in self.problems],
         }
 
 
@@ -112,12 +138,12 @@ class GoneItem:
     """A drawn correction whose rows are not there any more: rows are never deleted, so somebody did."""
 
     item: AuditSampleItem
-    problems: list[str]
+    problems: list[Words]
     gone = True
 
     def as_json(self) -> dict[str, Any]:
-        """As a verdict keeps it: {"gone": true, "problems"}."""
-        return {"gone": True, "problems": list(self.problems)}
+        """As a verdict keeps it, in English: {"gone": true, "problems"}."""
+        return {"gone": True, "problems": [in_english(each) for each in self.problems]}
 
 
 def check_items(items: Sequence[AuditSampleItem]) -> list[ItemCheck | GoneItem]:
@@ -158,15 +184,21 @@ class _Row:
     """What the database says of an item: the calculation that its transaction stands on, and what does not hold."""
 
     current: int | None
-    problems: list[str]
+    problems: list[Words]
 
 
-_GONE = "Its transaction, one of its calculations or its store is not there any more: rows are never deleted by Amends."
+_GONE = _(
+    "Its transaction, one of its calculations or its store is not there any more: rows are never deleted by Amends."
+)
 _PROBLEMS = (
-    "Its rows do not hash to the leaf that was approved: calculation, replaced calculation or facts were changed since.",
-    "The leaf stored with the plan is another than when the sample was drawn.",
-    "The leaves of its chunk are not the approved ones.",
-    "Its facts do not have the hash that was taken when they came in: inputs or circumstances were changed since.",
+    _(
+        "Its rows do not hash to the leaf that was approved: calculation, replaced calculation or facts were changed since."
+    ),
+    _("The leaf stored with the plan is another than when the sample was drawn."),
+    _("The leaves of its chunk are not the approved ones."),
+    _(
+        "Its facts do not have the hash that was taken when they came in: inputs or circumstances were changed since."
+    ),
 )
 
 
@@ -266,7 +298,9 @@ def _compared(result: Result, after: Calculation) -> tuple[Recomputed, dict[str,
     return (Recomputed.AGREES if agrees else Recomputed.DIFFERS), dict(result), ""
 
 
-def _stands(items: Sequence[AuditSampleItem], current: dict[int, int | None]) -> dict[int, tuple[str, bool]]:
+def _stands(
+    items: Sequence[AuditSampleItem], current: dict[int, int | None]
+) -> dict[int, tuple[Words, bool]]:
     """Where each item's transaction stands now, in a sentence, and whether that is on the correction."""
     elsewhere = {known for item in items if (known := current[item.pk]) not in (None, item.calculation_id)}
     found = Calculation.objects.select_related("release").in_bulk([known for known in elsewhere if known])
@@ -280,18 +314,18 @@ def _stands(items: Sequence[AuditSampleItem], current: dict[int, int | None]) ->
         for chunk in PlanChunk.objects.filter(pk__in=_proposing(found.values())).select_related("plan")
     }
 
-    def told(item: AuditSampleItem) -> tuple[str, bool]:
+    def told(item: AuditSampleItem) -> tuple[Words, bool]:
         now = current[item.pk]
         if now is None:
-            return "It stands on nothing: its pointer is gone.", False
+            return _("It stands on nothing: its pointer is gone."), False
         if now == item.calculation_id:
-            return "It stands on the correction.", True
+            return _("It stands on the correction."), True
         if now in superseding:
-            return "Its service has superseded the correction with a newer calculation.", False
+            return _("Its service has superseded the correction with a newer calculation."), False
         if now == item.replaces_id:
-            return "The correction was taken back: it stands where it stood before.", False
+            return _("The correction was taken back: it stands where it stood before."), False
         if now in found and (chunk := found[now].plan_chunk_id) in plans:
-            return f"{plans[chunk]} has moved it on since.", False
-        return "It stands on a calculation that this correction does not lead to.", False
+            return format_lazy(_("{plan} has moved it on since."), plan=plans[chunk]), False
+        return _("It stands on a calculation that this correction does not lead to."), False
 
     return {item.pk: told(item) for item in items}

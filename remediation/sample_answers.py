@@ -5,7 +5,7 @@ from typing import Any
 
 from remediation.audit_sample import positions_of
 from remediation.models import AuditSample, AuditSampleVerdict, Job
-from remediation.recomputation import GoneItem, ItemCheck, check_items
+from remediation.recomputation import GoneItem, ItemCheck, check_items, in_english
 from remediation.sample_report import percent, report_of
 from transactions.money import format_amount
 
@@ -78,7 +78,7 @@ def _item(check: ItemCheck | GoneItem) -> dict[str, Any]:
         "position": item.position,
         "transaction": item.transaction_id,
         "leaf": bytes(item.leaf).hex(),
-        "problems": check.problems,
+        "problems": [in_english(each) for each in check.problems],
     }
     if isinstance(check, GoneItem):
         return placed | {"gone": True}
@@ -96,8 +96,8 @@ def _item(check: ItemCheck | GoneItem) -> dict[str, Any]:
         "recomputed_total": None
         if check.amounts is None
         else format_amount(check.amounts["total"], facts.scale),
-        "said": check.meaning,
-        "stands": check.stands,
+        "said": in_english(check.meaning),
+        "stands": in_english(check.stands),
     }
 
 

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from remediation.attribute_sampling import allowed_errors, clopper_pearson_limit, most_errors
 from remediation.models import AuditSample, AuditSampleVerdict, JobChunk
 from remediation.money import add_money, money_key
@@ -93,30 +97,59 @@ class SampleReport:
 
     @property
     def in_words(self) -> str:
-        """The conclusion, in sentences."""
+        """The conclusion, in sentences of the reader's language."""
         if self.accepted is None:
             return self.grounds
-        return f"{'Accepted' if self.accepted else 'Not accepted'}: {self.grounds}"
+        said = _("Accepted: %(grounds)s") if self.accepted else _("Not accepted: %(grounds)s")
+        return said % {"grounds": self.grounds}
 
     @property
     def grounds(self) -> str:
-        """What the conclusion stands on, or how far the sample is, in sentences."""
+        """What the conclusion stands on, or how far the sample is, in sentences of the reader's language."""
         sample = self.sample
-        tolerable, confidence = percent(Fraction(sample.tolerable_rate)), percent(Fraction(sample.confidence))
-        errors = f"{self.errors:,} error{'' if self.errors == 1 else 's'}"
-        allowed = f"{sample.allowed_errors:,} allowed"
+        counts = {
+            "errors": f"{self.errors:,}",
+            "allowed": f"{sample.allowed_errors:,}",
+            "size": f"{sample.size:,}",
+            "population": f"{sample.population:,}",
+        }
         if self.accepted is None or self.at_most is None or self.limit is None:
-            said = f"{self.waiting:,} of {sample.size:,} corrections wait for a verdict; {errors} so far, {allowed}."
-            return f"{said} It cannot be accepted any more." if self.too_many_already else said
-        among = f"{errors} among {sample.size:,} drawn of {sample.population:,} corrections, {allowed}."
-        limit = percent(self.limit, up=True)
-        most = f"With {confidence} confidence at most {self.at_most:,} of {sample.population:,} are wrong ({limit})"
-        if self.accepted:
-            return f"{among} {most}, less than the tolerable {tolerable}."
-        return f"{among} {most}, which does not rule out the tolerable {tolerable} or more."
+            said = ngettext(
+                "%(waiting)s of %(size)s corrections wait for a verdict; %(errors)s error so far, %(allowed)s allowed.",
+                "%(waiting)s of %(size)s corrections wait for a verdict; %(errors)s errors so far, %(allowed)s allowed.",
+                self.errors,
+            ) % {**counts, "waiting": f"{self.waiting:,}"}
+            return f"{said} {_('It cannot be accepted any more.')}" if self.too_many_already else said
+        among = ngettext(
+            "%(errors)s error among %(size)s drawn of %(population)s corrections, %(allowed)s allowed.",
+            "%(errors)s errors among %(size)s drawn of %(population)s corrections, %(allowed)s allowed.",
+            self.errors,
+        )
+        most = (
+            _(
+                "With %(confidence)s confidence at most %(most)s of %(population)s are wrong (%(limit)s), "
+                "less than the tolerable %(tolerable)s."
+            )
+            if self.accepted
+            else _(
+                "With %(confidence)s confidence at most %(most)s of %(population)s are wrong (%(limit)s), "
+                "which does not rule out the tolerable %(tolerable)s or more."
+            )
+        )
+        limits = {
+            "confidence": percent(Fraction(sample.confidence)),
+            "most": f"{self.at_most:,}",
+            "limit": percent(self.limit, up=True),
+            "tolerable": percent(Fraction(sample.tolerable_rate)),
+        }
+        return f"{among % counts} {most % {**counts, **limits}}"
 
     def as_json(self) -> dict[str, Any]:
-        """As a conclusion and the trail keep it; rates as decimal texts in percent, money in whole smallest units by "USD:2"."""
+        """As a conclusion and the trail keep it, in English; rates as decimal texts in percent, money in whole smallest units by
+        "USD:2".
+        """
+        with translation.override("en"):
+            in_english = self.in_words
         return {
             "population": self.sample.population,
             "size": self.sample.size,
@@ -134,7 +167,7 @@ class SampleReport:
             if self.limit_of_many is None
             else _decimal(self.limit_of_many, up=True),
             "accepted": self.accepted,
-            "in_words": self.in_words,
+            "in_words": in_english,
             "money": {
                 money_key(each.currency, each.scale): {
                     "errors": each.errors,

@@ -1,5 +1,7 @@
 """What can happen to transactions, as the trail records it."""
 
+from django.utils.translation import gettext_noop as _
+
 from audit.events import EventData, register_event
 
 
@@ -47,12 +49,14 @@ class SearchForgotten(EventData, frozen=True):
     query: str
 
 
-IMPORTED = register_event("transactions.imported", "imported", TransactionsImported)
+IMPORTED = register_event("transactions.imported", _("{actor} imported {subject}"), TransactionsImported)
 BATCH_COVERED = register_event(
-    "transactions.covered", "{actor} took hashes of all that came with {subject}", BatchCovered
+    "transactions.covered", _("{actor} took hashes of all that came with {subject}"), BatchCovered
 )
 PERSONAL_DATA_REVEALED = register_event(
-    "transaction.personal_data_revealed", "looked at the personal data of", PersonalDataRevealed
+    "transaction.personal_data_revealed",
+    _("{actor} looked at the personal data of {subject}"),
+    PersonalDataRevealed,
 )
-SEARCH_SAVED = register_event("search.saved", "saved", SearchSaved)
-SEARCH_FORGOTTEN = register_event("search.forgotten", "forgot", SearchForgotten)
+SEARCH_SAVED = register_event("search.saved", _("{actor} saved {subject}"), SearchSaved)
+SEARCH_FORGOTTEN = register_event("search.forgotten", _("{actor} forgot {subject}"), SearchForgotten)

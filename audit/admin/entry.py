@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Streami
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from audit.admin.facts import facts_of
@@ -30,7 +31,7 @@ _SHOWN_BY = {"planchunk": "plan", "jobchunk": "job"}
 
 def subject_page(entry: AuditEntry, reader: User | AnonymousUser) -> str:
     """The address of the page that shows what an entry is about; "" where there is none, or none that the reader may see."""
-    app, _, model = entry.subject_type.partition(".")
+    app, _dot, model = entry.subject_type.partition(".")
     shown_as = _SHOWN_BY.get(model, model)
     pk = entry.subject_id if shown_as == model else entry.data.get(shown_as)
     if not reader.has_perm(f"{app}.view_{shown_as}"):
@@ -56,7 +57,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "Trail",
+            "title": _("Trail"),
             "is_popup": False,
             "form": form,
             "zones": ZONES,

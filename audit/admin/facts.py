@@ -10,6 +10,7 @@ from typing import Any
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
 
 from audit.events import UnregisteredEvent, registered_event
 from audit.models import AuditEntry
@@ -53,7 +54,12 @@ def facts_of(entry: AuditEntry) -> list[Fact]:
 
 
 def label_of(name: str) -> str:
-    """A field's name as words: "plan_chunk" is "Plan chunk"."""
+    """A field's name as words, in the reader's language: "plan_chunk" is "Plan chunk"."""
+    return gettext(english_label_of(name))
+
+
+def english_label_of(name: str) -> str:
+    """What translations go by; those of all events' fields stand in `backoffice.trail_words`."""
     words = _LABELS.get(name, name.replace("_", " "))
     return words[:1].upper() + words[1:]
 
@@ -67,7 +73,7 @@ def shown(name: str, value: Any) -> Shown:
     if value in (None, "", [], {}):
         return "–"
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return gettext("yes") if value else gettext("no")
     if isinstance(value, int):
         return str(number_format(value, decimal_pos=0, use_l10n=True, force_grouping=True))
     if isinstance(value, dict):
@@ -85,7 +91,11 @@ def shown(name: str, value: Any) -> Shown:
 def _listed(name: str, values: list[Any]) -> Shown:
     parts = [(shown(name, each),) for each in values[:_MOST_LISTED]]
     if len(values) > _MOST_LISTED:
-        parts.append((f"and {len(values) - _MOST_LISTED} more: see what is stored",))
+        more = len(values) - _MOST_LISTED
+        said = ngettext(
+            "and %(more)s more: see what is stored", "and %(more)s more: see what is stored", more
+        )
+        parts.append((said % {"more": more},))
     if any(isinstance(each, dict) for each in values):
         return format_html('<ul class="plain">{}</ul>', format_html_join("", "<li>{}</li>", parts))
     return format_html_join(", ", "{}", parts)

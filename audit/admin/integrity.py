@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -62,7 +63,7 @@ def integrity_urls(site: AdminSite) -> list[URLPattern]:
         context = {
             **site.each_context(request),
             **integrity_in_short(),
-            "title": "Integrity of the trail",
+            "title": _("Integrity of the trail"),
             "is_popup": False,
             "keys": list(AuditKey.objects.order_by("-introduced_at", "key_id")[:LATEST]),
             "checkpoints": list(Checkpoint.objects.order_by("-number")[:LATEST]),
@@ -73,7 +74,7 @@ def integrity_urls(site: AdminSite) -> list[URLPattern]:
         _demand(request)
         found = Checkpoint.objects.filter(pk=number).first() if number < 2**63 else None
         if found is None:
-            raise Http404(f"There is no checkpoint {number}.")
+            raise Http404(_("There is no checkpoint %(number)s.") % {"number": number})
         return HttpResponse(
             found.text,
             content_type="text/plain; charset=utf-8",

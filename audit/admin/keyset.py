@@ -15,6 +15,7 @@ from django.db import DataError
 from django.db.models import Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 AFTER, BEFORE = "after", "before"
 """Parameters of an address that say where a page begins, or ends: a row's place in the keyset."""
@@ -54,7 +55,7 @@ def keyset_page(
     except (ValidationError, ValueError, TypeError, DataError) as error:
         if not place:
             raise
-        raise PlaceUnreadable(f"“{place}” is no place in this list.") from error
+        raise PlaceUnreadable(_("“%(place)s” is no place in this list.") % {"place": place}) from error
     more, rows = len(found) > size, found[:size]
     if backward:
         rows.reverse()
@@ -93,13 +94,13 @@ def read_place(place: str, length: int) -> list[Any]:
     try:
         values = json.loads(urlsafe_b64decode(place + "=" * (-len(place) % 4)))
     except (Base64Error, ValueError) as error:
-        raise PlaceUnreadable(f"“{place}” is no place in a list.") from error
+        raise PlaceUnreadable(_("“%(place)s” is no place in a list.") % {"place": place}) from error
     if (
         not isinstance(values, list)
         or len(values) != length
         or not all(isinstance(v, str | int) for v in values)
     ):
-        raise PlaceUnreadable(f"“{place}” is no place in this list.")
+        raise PlaceUnreadable(_("“%(place)s” is no place in this list.") % {"place": place})
     return values
 
 

@@ -9,6 +9,7 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from audit.admin.keyset import KeysetChangeList
@@ -73,7 +74,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             raise PermissionDenied
         found = self.get_queryset(request).filter(pk=pk).first() if pk < 2**63 else None
         if found is None:
-            raise Http404(f"There is no {self.opts.verbose_name} {pk}.")
+            raise Http404(
+                _("There is no %(thing)s %(number)s.") % {"thing": self.opts.verbose_name, "number": pk}
+            )
         return found
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:

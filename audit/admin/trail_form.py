@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.http import QueryDict
 from django.utils.timezone import get_current_timezone_name
+from django.utils.translation import gettext as _
 
 from audit.admin.keyset import AFTER, BEFORE
 from audit.admin.zoned_time import Unreadable, for_field, time_given, zone_named
@@ -51,12 +52,12 @@ def read_form(asked: QueryDict) -> TrailForm:
     """What the address asks for. `problems` say what could not be understood; then nothing is to be shown."""
     form = TrailForm(values={name: asked.get(name, "").strip() for name in FIELDS if asked.get(name)})
     form.problems += [
-        f"The trail cannot be asked by “{name}”."
+        _("The trail cannot be asked by “%(name)s”.") % {"name": name}
         for name in asked
         if name not in FIELDS and name not in (AFTER, BEFORE)
     ]
     if any(_NUL in value for value in form.values.values()):
-        form.problems.append("There is a character in it that no entry has.")
+        form.problems.append(_("There is a character in it that no entry has."))
         return form
     _read_zone(form)
     form.wanted = TrailFilter(
@@ -75,7 +76,7 @@ def read_form(asked: QueryDict) -> TrailForm:
         and wanted.occurred_from >= wanted.occurred_before
         and not form.problems
     ):
-        form.problems.append("The period ends before it begins.")
+        form.problems.append(_("The period ends before it begins."))
     return form
 
 
@@ -83,8 +84,8 @@ def event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     """Registered events by what they happen to: ("plan", [("plan.approved", "approved"), …])."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for event in registered_events():
-        group, _, what = event.name.partition(".")
-        groups.setdefault(group.replace("_", " "), []).append((event.name, what.replace("_", " ")))
+        group, _dot, what = event.name.partition(".")
+        groups.setdefault(_(group.replace("_", " ")), []).append((event.name, _(what.replace("_", " "))))
     return list(groups.items())
 
 
@@ -106,7 +107,9 @@ def _actor(form: TrailForm) -> dict[str, Any]:
         form.values["actor"] = person.get_username()
         return {"actor": person.pk}
     if number is None:
-        form.problems.append(f"Nobody has an account named “{given}”. Names are asked for in full.")
+        form.problems.append(
+            _("Nobody has an account named “%(given)s”. Names are asked for in full.") % {"given": given}
+        )
         return {}
     return {"actor": number}
 
@@ -114,7 +117,7 @@ def _actor(form: TrailForm) -> dict[str, Any]:
 def _event(form: TrailForm) -> dict[str, Any]:
     given = form.values.get("event", "")
     if given and given not in {event.name for event in registered_events()}:
-        form.problems.append(f"There is no kind of event “{given}”.")
+        form.problems.append(_("There is no kind of event “%(given)s”.") % {"given": given})
         return {}
     return {"event": given} if given else {}
 
@@ -123,7 +126,7 @@ def _subject(form: TrailForm) -> dict[str, Any]:
     """From “plan 3”, or from the type and the number that links have."""
     kind, number = form.values.get("subject_type", ""), form.values.get("subject_id", "")
     if about := form.values.get("about", ""):
-        kind, _, number = about.rpartition(" ")
+        kind, _blank, number = about.rpartition(" ")
         if not kind:
             kind, number = about, ""
     if not kind and not number:
@@ -131,7 +134,8 @@ def _subject(form: TrailForm) -> dict[str, Any]:
     label = _label(kind)
     if label is None:
         form.problems.append(
-            f"“{kind or number}” is no kind of thing: write one and its number, such as “plan 3”."
+            _("“%(given)s” is no kind of thing: write one and its number, such as “plan 3”.")
+            % {"given": kind or number}
         )
         return {}
     if not number:
@@ -139,7 +143,7 @@ def _subject(form: TrailForm) -> dict[str, Any]:
         return {"subject_type": label}
     pk = _number(number)
     if pk is None:
-        form.problems.append(f"“{number}” is no number of a {kind}.")
+        form.problems.append(_("“%(given)s” is no number of a %(kind)s.") % {"given": number, "kind": kind})
         return {}
     form.values["about"] = f"{label if about == '' and '.' in kind else kind} {pk}"
     return {"subject_type": label, "subject_id": pk}
@@ -161,7 +165,7 @@ def _thread(form: TrailForm) -> tuple[str, int] | None:
         return None
     pk = _number(given)
     if pk is None:
-        form.problems.append(f"“{given}” is no number of a case.")
+        form.problems.append(_("“%(given)s” is no number of a case.") % {"given": given})
         return None
     try:
         thread("case")

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import DataError
+from django.utils.translation import gettext as _
 
 from audit.admin.keyset import PlaceUnreadable, beyond_place, place_of, read_place
 from audit.models import AuditEntry
@@ -40,7 +41,7 @@ def trail_page(wanted: TrailFilter, size: int, *, after: str = "", before: str =
     except (ValidationError, ValueError, TypeError, DataError) as error:
         if not place:
             raise
-        raise PlaceUnreadable(f"“{place}” is no place in the trail.") from error
+        raise PlaceUnreadable(_("“%(place)s” is no place in the trail.") % {"place": place}) from error
     rows, more = found[:size], len(found) > size
     stopped_at = None if more else _stopped_at(read, oldest_first=backward)
     beyond = place_of(stopped_at, _FIELDS) if stopped_at else place_of(rows[-1], _FIELDS) if more else ""

@@ -10,6 +10,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import get_current_timezone
+from django.utils.translation import gettext
 
 register = template.Library()
 
@@ -63,7 +64,7 @@ def duration(length: timedelta) -> str:
     """A length of time in its two largest units: "2 h 5 min", "14 s", "under a second"."""
     seconds = int(length.total_seconds())
     if seconds < 1:
-        return "under a second"
+        return gettext("under a second")
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

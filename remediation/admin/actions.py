@@ -49,7 +49,8 @@ def tell_meanwhile(request: HttpRequest, subjects: Iterable[Any]) -> None:
         return
     newer = AuditEntry.objects.filter(on(subjects), pk__gt=int(seen)).order_by("pk")
     for entry in newer[:MOST_TOLD]:
-        messages.info(request, f"Meanwhile, at {entry.occurred_at:%H:%M:%S} UTC: {sentence(entry)}.")
+        said = _("Meanwhile, at %(time)s UTC: %(sentence)s.")
+        messages.info(request, said % {"time": f"{entry.occurred_at:%H:%M:%S}", "sentence": sentence(entry)})
 
 
 class ActingAdmin(ReadOnlyAdmin):

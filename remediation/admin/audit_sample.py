@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -66,31 +68,34 @@ class AuditSampleAdmin(ActingAdmin):
     lookups: ClassVar = frozenset({"job", "job__id__exact"})
     change_list_template = "remediation/auditsample_list.html"
 
-    @admin.display(description="sample")
+    @admin.display(description=_("sample"))
     def name(self, sample: AuditSample) -> str:
-        return f"Audit sample {sample.pk}"
+        return gettext("Audit sample %(number)s") % {"number": sample.pk}
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state(self, sample: AuditSample) -> str:
         return badge(*state_of(report_of(sample)))
 
-    @admin.display(description="job")
+    @admin.display(description=_("job"))
     def job_page(self, sample: AuditSample) -> str:
         return link_to(sample.job)
 
-    @admin.display(description="drawn")
+    @admin.display(description=_("drawn"))
     def drawn(self, sample: AuditSample) -> str:
-        return f"{count(sample.size)} of {count(sample.population)}"
+        return gettext("%(size)s of %(population)s") % {
+            "size": count(sample.size),
+            "population": count(sample.population),
+        }
 
-    @admin.display(description="confidence, tolerable")
+    @admin.display(description=_("confidence, tolerable"))
     def asked(self, sample: AuditSample) -> str:
         return f"{percent(Fraction(sample.confidence))}, {percent(Fraction(sample.tolerable_rate))}"
 
-    @admin.display(description="by")
+    @admin.display(description=_("by"))
     def by(self, sample: AuditSample) -> str:
         return str(sample.drawn_by)
 
-    @admin.display(description="at")
+    @admin.display(description=_("at"))
     def at(self, sample: AuditSample) -> str:
         return moment(sample.drawn_at)
 
@@ -133,7 +138,7 @@ class AuditSampleAdmin(ActingAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": f"Report on {sample}",
+            "title": gettext("Report on %(sample)s") % {"sample": sample},
             "subject": sample,
             "is_popup": False,
             **_shared(sample),
@@ -185,14 +190,17 @@ def _lines(sample: AuditSample) -> list[ReportLine]:
 def state_of(report: SampleReport) -> tuple[str, str]:
     """A tone and words for how far a sample is."""
     if report.accepted is None:
-        return "waiting", f"{report.judged:,} of {report.sample.size:,} judged"
-    return ("good", "accepted") if report.accepted else ("bad", "not accepted")
+        return "waiting", gettext("%(judged)s of %(size)s judged") % {
+            "judged": f"{report.judged:,}",
+            "size": f"{report.sample.size:,}",
+        }
+    return ("good", gettext("accepted")) if report.accepted else ("bad", gettext("not accepted"))
 
 
 def press_conclude(request: HttpRequest, sample: AuditSample, acting_user: User) -> AuditSample:
     """Record what the verdicts say."""
-    conclusion = conclude_sample(sample, acting_user=acting_user, comment=request.POST.get("comment", ""))
-    messages.success(request, f"Concluded. {conclusion.report['in_words']}")
+    conclude_sample(sample, acting_user=acting_user, comment=request.POST.get("comment", ""))
+    messages.success(request, gettext("Concluded. %(said)s") % {"said": report_of(sample).in_words})
     return sample
 
 
@@ -218,5 +226,5 @@ def _shared(sample: AuditSample) -> dict[str, Any]:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise Http404(f"“{text[:20]}” is no number of a drawn correction.")
+        raise Http404(gettext("“%(given)s” is no number of a drawn correction.") % {"given": text[:20]})
     return int(text)

@@ -13,6 +13,8 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from audit.errors import Refused
 from audit.templatetags.reading import page_of
@@ -77,14 +79,16 @@ def draw_view(model_admin: "JobAdmin") -> Callable[..., HttpResponse]:
             return _draw(request, job, request.user)
         if job.kind != Job.Kind.APPLY or not job.ended:
             messages.error(
-                request, f"{job} has no corrections to draw from: only an apply that has ended has."
+                request,
+                _("%(job)s has no corrections to draw from: only an apply that has ended has.")
+                % {"job": job},
             )
             return HttpResponseRedirect(page_of(job))
         asked = Asked.by(request.GET)
         context = {
             **model_admin.admin_site.each_context(request),
             "opts": model_admin.opts,
-            "title": f"Draw an audit sample of {job}",
+            "title": _("Draw an audit sample of %(job)s") % {"job": job},
             "subject": job,
             "asked": asked,
             "longest_seed": LONGEST_SEED,
@@ -119,7 +123,12 @@ def _draw(request: HttpRequest, job: Job, acting_user: User) -> HttpResponse:
         )
     messages.success(
         request,
-        f"{sample}: {sample.size:,} of {sample.population:,} corrections. Each waits for your verdict.",
+        ngettext(
+            "%(sample)s: %(size)s of %(population)s correction. Each waits for your verdict.",
+            "%(sample)s: %(size)s of %(population)s corrections. Each waits for your verdict.",
+            sample.population,
+        )
+        % {"sample": sample, "size": f"{sample.size:,}", "population": f"{sample.population:,}"},
     )
     return HttpResponseRedirect(page_of(sample))
 

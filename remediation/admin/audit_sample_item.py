@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from audit.errors import Refused
 from audit.templatetags.reading import page_of
@@ -55,7 +56,7 @@ def item_view(model_admin: "AuditSampleAdmin") -> Callable[..., HttpResponse]:
         context = {
             **model_admin.admin_site.each_context(request),
             "opts": model_admin.opts,
-            "title": f"Correction {number} of {sample.size:,}",
+            "title": _("Correction %(number)s of %(size)s") % {"number": number, "size": f"{sample.size:,}"},
             "subject": sample,
             "item": item,
             "check": check,
@@ -89,7 +90,11 @@ def judge_view(model_admin: "AuditSampleAdmin") -> Callable[..., HttpResponse]:
         except Refused as refused:
             messages.error(request, str(refused))
             return HttpResponseRedirect(here)
-        messages.success(request, f"Correction {number}: {recorded.get_verdict_display()}.")
+        messages.success(
+            request,
+            _("Correction %(number)s: %(verdict)s.")
+            % {"number": number, "verdict": recorded.get_verdict_display()},
+        )
         return HttpResponseRedirect(_after(sample, number))
 
     return view
@@ -99,11 +104,12 @@ def _judge(request: HttpRequest, item: AuditSampleItem, acting_user: User) -> Au
     newest = item.verdicts.select_related("recorded_by").order_by("-pk").first()
     if str(newest.pk if newest else "") != request.POST.get("newest", ""):
         raise ChangedMeanwhile(
-            f"Meanwhile there is another verdict on it: {newest}. Yours was not recorded; look again."
+            _("Meanwhile there is another verdict on it: %(verdict)s. Yours was not recorded; look again.")
+            % {"verdict": newest}
         )
     named = request.POST.get("verdict", "")
     if named not in AuditSampleVerdict.Verdict.values:
-        raise VerdictIncomplete("Say whether the correction is correct, wrong, or cannot be told.")
+        raise VerdictIncomplete(_("Say whether the correction is correct, wrong, or cannot be told."))
     verdict = AuditSampleVerdict.Verdict(named)
     given = request.POST.get("right_total", "").strip()
     return record_verdict(
@@ -118,11 +124,13 @@ def _judge(request: HttpRequest, item: AuditSampleItem, acting_user: User) -> Au
 def _amount(item: AuditSampleItem, given: str) -> int:
     facts = Transaction.objects.only("scale").filter(pk=item.transaction_id).first()
     if facts is None:
-        raise VerdictIncomplete("Its rows are not there any more: nobody can tell what its total should be.")
+        raise VerdictIncomplete(
+            _("Its rows are not there any more: nobody can tell what its total should be.")
+        )
     try:
         return parse_amount(given, facts.scale)
     except MoneyError as error:
-        raise VerdictIncomplete(f"The right total: {error}") from error
+        raise VerdictIncomplete(_("The right total: %(error)s") % {"error": error}) from error
 
 
 def _after(sample: AuditSample, number: int) -> str:
@@ -139,6 +147,6 @@ def _after(sample: AuditSample, number: int) -> str:
 def _item(sample: AuditSample, number: int) -> AuditSampleItem:
     item = sample.items.filter(number=number).first() if number < 2**31 else None
     if item is None:
-        raise Http404(f"{sample} has no correction {number}.")
+        raise Http404(_("%(sample)s has no correction %(number)s.") % {"sample": sample, "number": number})
     item.sample = sample
     return item

@@ -4,9 +4,12 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from audit.admin.facts import Shown, tells_facts
 
+_CALLED = {"case": _("Case %(number)s"), "plan": _("Plan %(number)s"), "job": _("Job %(number)s")}
 _NAMED = {
     "case": "case",
     "plan": "plan",
@@ -23,7 +26,7 @@ def named(name: str, value: Any) -> Shown | None:
     if kind is None or not isinstance(value, int) or isinstance(value, bool):
         return None
     page = reverse(f"admin:remediation_{kind}_change", args=[value])
-    return format_html('<a href="{}">{} {}</a>', page, kind.capitalize(), value)
+    return format_html('<a href="{}">{}</a>', page, str(_CALLED[kind]) % {"number": value})
 
 
 @tells_facts
@@ -36,7 +39,7 @@ def stage(name: str, value: Any) -> Shown | None:
 def limit(name: str, value: Any) -> Shown | None:
     """A job's limit that is not set."""
     return (
-        "no limit"
+        gettext("no limit")
         if value is None and name in ("workers", "chunk_rows", "pause_milliseconds", "rows_per_second")
         else None
     )

@@ -16,7 +16,7 @@ import orjson
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.template.loader import render_to_string
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from audit import evidence
 from audit.models import Trail
@@ -108,8 +108,8 @@ def _write(case: Case, writer: _Writer) -> Packed:
     entries = evidence.thread_entries("case", case.pk)
     span = evidence.span_of(entries)
     told = {"case": case, "trail": trail, "made_at": made_at, "span": span}
-    # Whatever the zone of whoever takes it: the files say that their times are UTC.
-    with timezone.override(UTC):
+    # Whatever the zone and the language of whoever takes it: the files say that their times are UTC, and are in English.
+    with timezone.override(UTC), translation.override("en"):
         readme = render_to_string("remediation/evidence_readme.txt", told)
         summary = render_to_string("remediation/evidence_summary.html", told | summary_of(case))
     writer.write("README.txt", [readme.encode()])

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
 
 from audit.admin.facts import Shown, label_of, tells_facts
 from transactions.templatetags.money import change_text, money_text
@@ -59,4 +60,4 @@ def transaction(name: str, value: Any) -> Shown | None:
     if name != "transaction" or not isinstance(value, int):
         return None
     page = reverse("admin:transactions_transaction_change", args=[value])
-    return format_html('<a href="{}">Transaction {}</a>', page, value)
+    return format_html('<a href="{}">{}</a>', page, _("Transaction %(number)s") % {"number": value})
