@@ -18,6 +18,7 @@ import backoffice.how_it_stands
 import backoffice.what_needs_you  # noqa: F401 (both add their parts to the first page)
 from audit.templatetags.reading import moment
 from audit.trail import record
+from backoffice.end_lockout import lockout_urls
 from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserCreatedData
 from backoffice.person_forms import NewPersonForm, PersonForm, PersonPasswordForm, RolesField
 from backoffice.policy_page import policy_urls
@@ -34,6 +35,7 @@ site.add_urls(search_urls)
 site.add_urls(statement_urls)
 site.add_urls(case_open_urls)
 site.add_urls(policy_urls)
+site.add_urls(lockout_urls)
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

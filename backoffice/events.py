@@ -63,6 +63,18 @@ LOCKED_OUT = register_event(
     ),
     LockedOutData,
 )
+
+
+class LockoutEndedData(EventData, frozen=True):
+    """From `addresses` ("" is one that was not known) passwords are looked at again; `failures` wrong ones were forgotten."""
+
+    addresses: list[str]
+    failures: int
+
+
+LOCKOUT_ENDED = register_event(
+    "user.lockout_ended", _("{actor} let {subject} sign in again before a lockout was over"), LockoutEndedData
+)
 PASSWORD_CHANGED = register_event(
     "user.password_changed", _("{actor} changed their own password"), PasswordChangedData
 )
