@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.accessibility import violations
@@ -60,6 +60,21 @@ def too_wide(page: Page) -> list[str]:
         )
         return found
     return []
+
+
+def colours_along(part: Locator) -> list[str]:
+    """The colours of the middle row of pixels of `part`, from left to right, each as "red,green,blue"."""
+    found: list[str] = part.page.evaluate(
+        """async (octets) => {
+            const image = await createImageBitmap(new Blob([new Uint8Array(octets)]));
+            const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
+            canvas.drawImage(image, 0, 0);
+            const row = canvas.getImageData(0, Math.floor(image.height / 2), image.width, 1).data;
+            return Array.from({length: image.width}, (_, x) => row.slice(4 * x, 4 * x + 3).join(","));
+        }""",
+        list(part.screenshot(caret="initial")),
+    )
+    return found
 
 
 def picture(page: Page, name: str) -> None:

@@ -149,8 +149,21 @@ def test_an_auditor_follows_a_correction_back_to_its_approval_without_javascript
 
 def test_the_trail_prints_without_its_form(signed_in: ReaderFactory, users: UserFactory) -> None:
     auditors_incident(users)
-    page: Page = signed_in("auditor", name="carl").open("/audit/auditentry/")
+    page: Page = signed_in("auditor", name="carl").open("/audit/auditentry/?about=job")
+    expect(page.locator("dl.on-paper")).to_be_hidden()
     page.emulate_media(media="print")
     expect(page.locator(".trail-form")).to_be_hidden()
     expect(page.locator("form.export")).to_be_hidden()
     expect(page.get_by_role("list", name="Entries")).to_be_visible()
+    # What it is a list of is said where the form does not say it.
+    expect(page.locator("dl.on-paper")).to_have_text("To whatjob")
+
+
+def test_a_case_prints_without_what_can_be_done(signed_in: ReaderFactory, users: UserFactory) -> None:
+    case = auditors_incident(users).case
+    page: Page = signed_in("engineer").open(f"/remediation/case/{case.pk}/")
+    expect(page.get_by_role("heading", name="What can be done")).to_be_visible()
+    page.emulate_media(media="print")
+    expect(page.get_by_role("heading", name="What can be done")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Its life")).to_be_visible()
+    assert page.get_by_role("button").count() == 0

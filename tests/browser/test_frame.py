@@ -12,7 +12,7 @@ from remediation.control import pause_job, tune_job
 from remediation.models import Job
 from remediation.runner import work
 from tests.browser.conftest import ReaderFactory
-from tests.browser.looking import ALL_SCREENS, picture, too_wide, wrong_on_screens
+from tests.browser.looking import ALL_SCREENS, colours_along, picture, too_wide, wrong_on_screens
 from tests.conftest import PASSWORD, UserFactory
 from tests.remediation.driving import approved, previewed
 from tests.remediation.incident import report
@@ -150,6 +150,29 @@ def test_a_page_on_paper_has_no_controls_and_fits(signed_in: ReaderFactory, user
         assert too_wide(page) == []
         page.emulate_media(media="screen")
         page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_how_far_a_job_is_and_how_much_was_done_are_seen_in_forced_colours(
+    signed_in: ReaderFactory, users: UserFactory
+) -> None:
+    job = staged(users, turns=3)
+    reader = signed_in("engineer", name="ana")
+    reader.page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    page = reader.open(f"/remediation/job/{job.pk}/")
+    bar = page.locator("progress")
+    done = bar.evaluate("(bar) => bar.position")
+    colours = colours_along(bar)
+    assert 0.05 < done < 0.95
+    assert colours[int(done / 2 * len(colours))] != colours[int((1 + done) / 2 * len(colours))]
+    picture(page, "job in forced colours")
+    ink = page.locator("body").evaluate("(body) => getComputedStyle(body).color")
+    page = reader.open("/remediation/job/workers/?hours=1")
+    bars = page.locator(".throughput rect")
+    assert bars.count() > 0
+    assert {bars.nth(n).evaluate("(bar) => getComputedStyle(bar).stroke") for n in range(bars.count())} == {
+        ink
+    }
+    picture(page, "workers in forced colours")
 
 
 def test_a_first_load_is_small(signed_in: ReaderFactory, users: UserFactory) -> None:
