@@ -13,7 +13,7 @@ from django.db import connections
 from django.utils import timezone
 
 from audit.models import AuditEntry
-from audit.verification import Verification, verify_everything
+from audit.verification import verify_everything
 from remediation.apply import start_apply
 from remediation.models import Job, Plan
 from remediation.retry import request_retry
@@ -21,15 +21,11 @@ from remediation.revert import request_revert
 from remediation.runner import work
 from tests.remediation.driving import applied, approved, previewed, work_until_ended
 from tests.remediation.incident import START, recalculate, report
-from tests.remediation.tampering import tamper
+from tests.remediation.tampering import assert_tampering_is_found, tamper, told
 from tests.transactions.test_ingest import NOON, reported, taken_in
 
 Owner = "psycopg.Connection[Any]"
 pytestmark = pytest.mark.usefixtures("committed_db")
-
-
-def told(verification: Verification) -> list[str]:
-    return [f"[{each.check}] {each}" for each in verification.findings]
 
 
 def sealed(plan: Plan) -> Plan:
@@ -297,14 +293,7 @@ TAMPERED: dict[str, tuple[str, str]] = {
 def test_what_was_tampered_with_is_found_and_named(
     kind: str, corrected: Plan, owner_connection: "psycopg.Connection[Any]"
 ) -> None:
-    statement, named = TAMPERED[kind]
-    assert told(verify_everything()) == []
-    for part in statement.split("; "):
-        tamper(owner_connection, part)
-    verification = verify_everything()
-    assert verification.result == "tampered"
-    found = told(verification)
-    assert any(re.search(named, each) for each in found), "\n".join(found)
+    assert_tampering_is_found(owner_connection, *TAMPERED[kind])
 
 
 def test_a_row_that_was_moved_to_another_chunk_is_missed_in_the_one_and_found_in_the_other(

@@ -17,6 +17,7 @@ from remediation.control import pause_job
 from remediation.corrections import Mismatch, mismatches, moved_since
 from remediation.models import Job, Plan
 from tests.conftest import UserFactory
+from tests.page_text import words
 from tests.remediation.driving import applied, approved, opened, previewed, verified
 from tests.remediation.incident import START, recalculate, report
 from transactions.models import Release
@@ -31,10 +32,6 @@ def home(client: Client, person: User) -> str:
     answer = client.get("/")
     assert answer.status_code == 200
     return answer.content.decode()
-
-
-def words(page: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_with_nothing_there_it_says_what_to_do_first(client: Client, engineer: User) -> None:

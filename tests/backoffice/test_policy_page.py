@@ -1,6 +1,5 @@
 """The page of policy and people: what is asked, when that changed, what waits for whom, and who may do what."""
 
-import re
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +11,7 @@ from backoffice import policy_page
 from remediation.models import Plan
 from remediation.policy import Policy
 from tests.conftest import UserFactory
+from tests.page_text import words
 from tests.remediation.driving import approved, previewed
 from tests.remediation.incident import report
 
@@ -28,10 +28,6 @@ def page(reader: Client) -> str:
     answer = reader.get("/policy/")
     assert answer.status_code == 200
     return answer.content.decode()
-
-
-def words(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def part(html: str, heading: str) -> str:

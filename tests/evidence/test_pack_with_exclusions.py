@@ -6,14 +6,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from remediation.exclusions import Exclusions
-from remediation.leave_out import leave_out
 from tests.conftest import UserFactory
 from tests.evidence.packing import Change, Signing, check, edited, pack_of, put_together, taken_apart
 from tests.evidence.second_verifier import verdict
 from tests.evidence.test_pack import changed
-from tests.remediation.driving import applied, approved, previewed, verified, work_until_ended
-from tests.remediation.incident import report
+from tests.remediation.driving import applied, approved, previewed_with_left_out, verified
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -56,13 +53,8 @@ TAMPERED: dict[str, tuple[Change, str]] = {
 def test_both_verifiers_know_what_was_left_out_and_find_what_was_changed(
     engineer: User, approver: User, users: UserFactory, tmp_path: Path
 ) -> None:
-    report(4)
-    report(3, fee_percent=3, first=10)
-    case = previewed(engineer).case
-    editor = users("engineer", name="editor")
-    plan = leave_out(case, Exclusions(causes=("fee down, total down",)), reason="Right.", acting_user=editor)
-    work_until_ended(plan.jobs.get())
-    plan.refresh_from_db()
+    plan = previewed_with_left_out(engineer, editor=users("engineer", name="editor"))
+    case = plan.case
     applied(approved(plan, approver), engineer)
     verified(case, engineer)
     signing = Signing(tmp_path)

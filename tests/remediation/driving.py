@@ -9,10 +9,13 @@ from audit.step_up import confirmed_by_operator
 from remediation.apply import start_apply
 from remediation.approval import approve
 from remediation.case import open_case
+from remediation.exclusions import Exclusions
+from remediation.leave_out import leave_out
 from remediation.models import Case, Job, Plan
 from remediation.preview import request_preview
 from remediation.runner import work
 from remediation.verify import start_verify
+from tests.remediation.incident import report
 from transactions.selection import Selection
 
 SELECTION = Selection("fee", services=("payments",), versions=("1.0.0",))
@@ -37,6 +40,17 @@ def opened(
 def previewed(user: User, **options: Any) -> Plan:
     plan = request_preview(opened(user, **options), acting_user=user)
     work_until_ended(plan.jobs.get(kind="preview"))
+    plan.refresh_from_db()
+    return plan
+
+
+def previewed_with_left_out(user: User, *, editor: User) -> Plan:
+    """Four transactions to be corrected, and three whose cause `editor` left out of the case that `user` opened and previewed."""
+    report(4)
+    report(3, fee_percent=3, first=10)
+    causes = Exclusions(causes=("fee down, total down",))
+    plan = leave_out(previewed(user).case, causes, reason="Right.", acting_user=editor)
+    work_until_ended(plan.jobs.get())
     plan.refresh_from_db()
     return plan
 

@@ -1,6 +1,5 @@
 """A job's page: the truth about its state, and the buttons to steer it."""
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from remediation.lease import Lease, lease_chunk
 from remediation.models import Job, Plan
 from remediation.runner import work
 from tests.conftest import UserFactory
+from tests.page_text import words
 from tests.remediation.driving import approved, previewed
 from tests.remediation.incident import START, recalculate, report
 
@@ -42,7 +42,7 @@ def job(engineer: User, users: UserFactory, settings: Any) -> Job:
 def page(client: Client, job: Job, part: str = "") -> str:
     answer = client.get(f"/remediation/job/{job.pk}/{part}")
     assert answer.status_code == 200, answer
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
+    return words(answer.content.decode())
 
 
 def press(client: Client, job: Job, button: str, **fields: Any) -> list[str]:
