@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ReaderFactory
@@ -60,3 +61,20 @@ def test_after_ten_wrong_passwords_a_page_says_when_to_try_again(
     assert wrong_with(page, "too many wrong passwords", f"{width} {color_scheme}") == []
     assert all("429" in complaint for complaint in reader.complaints)
     reader.complaints.clear()
+
+
+@WIDE_AND_NARROW
+def test_an_administrator_sees_where_somebody_is_locked_out_and_ends_it(
+    signed_in: ReaderFactory, users: UserFactory, width: int, color_scheme: str
+) -> None:
+    ana = users("engineer", name="ana")
+    for _ in range(10):
+        Client(REMOTE_ADDR="192.0.2.1").post("/login/", {"username": "ana", "password": "wrong"})
+    page = signed_in("administrator", width=width, color_scheme=color_scheme).open(
+        f"/auth/user/{ana.pk}/change/"
+    )
+    expect(page.locator("#lockouts")).to_contain_text("Locked out from 192.0.2.1 until")
+    assert wrong_with(page, "a person locked out", f"{width} {color_scheme}") == []
+    page.get_by_role("button", name="End the lockout").click()
+    expect(page.get_by_text("Passwords for ana are looked at again from: 192.0.2.1.")).to_be_visible()
+    expect(page.locator("#lockouts")).to_have_count(0)
