@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := requirements.txt requirements-dev.txt
+# Workers, commands and tests are many processes. Without compiled modules each would spend a second or two compiling the same ones.
+unexport PYTHONDONTWRITEBYTECODE
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
