@@ -2,18 +2,22 @@
 
 import threading
 import time
+from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
 from audit.models import AuditEntry
 from remediation.apply import start_apply
-from remediation.models import Case, Job, Plan
+from remediation.models import Case, Job, Outcome, Plan
 from remediation.preview import PlanUnderWay, request_preview, supersede
 from remediation.verify import start_verify
 from tests.remediation.driving import applied, approved, opened, previewed, verified, work_until_ended
-from tests.remediation.incident import report
+from tests.remediation.incident import START, fee, recalculate, report, totals
+from transactions.rollups import recount
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -57,7 +61,7 @@ def test_starting_waits_for_whoever_holds_the_case_and_does_not_deadlock_with_th
                 Case.objects.select_for_update().get(pk=plan.case_id)
                 holds.set()
                 deadline = time.monotonic() + 30
-                while not _somebody_waits_for_us() and time.monotonic() < deadline:
+                while not _somebody_waits(_our_process()) and time.monotonic() < deadline:
                     time.sleep(0.02)
                 Plan.objects.select_for_update().get(pk=plan.pk)
         except DatabaseError as error:
@@ -74,12 +78,53 @@ def test_starting_waits_for_whoever_holds_the_case_and_does_not_deadlock_with_th
     assert job.status == Job.Status.RUNNING
 
 
-def _somebody_waits_for_us() -> bool:
+def test_a_chunk_that_waited_for_its_rows_moves_those_that_stand_where_they_stood_and_no_other(
+    engineer: User, approver: User, owner_connection: "psycopg.Connection[Any]"
+) -> None:
+    """A row that was written anew lies elsewhere than when it was asked for; one of the two says what it said."""
+    ids = report(3)
+    plan = approved(previewed(engineer), approver)
+    job = start_apply(plan, acting_user=engineer)
+
+    def do_it() -> None:
+        try:
+            work_until_ended(job)
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=do_it)
+    with owner_connection.transaction(), transaction.atomic():
+        owner_connection.execute(
+            "UPDATE transactions_currentcalculation SET calculation_id = calculation_id WHERE transaction_id = %s", [ids[0]]
+        )  # fmt: skip
+        newer = recalculate(ids[1], fee_percent=5, at=START + timedelta(days=1))
+        worker.start()
+        deadline = time.monotonic() + 30
+        while not _somebody_waits(owner_connection.info.backend_pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    worker.join()
+
+    assert totals(ids) == [fee(1000, 2), fee(1001, 5), fee(1002, 2)]
+    chunk = job.chunks.get()
+    added = fee(1000, 2) - fee(1000, 1) + fee(1002, 2) - fee(1002, 1)
+    assert chunk.result == {"applied": 2, "conflicts": 1, "money": {"USD:2": added}}
+    assert AuditEntry.objects.get(event="chunk.applied").data["money"] == {"USD:2": added}
+    conflict = Outcome.objects.get()
+    assert (conflict.transaction_id, conflict.detail["found"]) == (ids[1], newer)
+    assert recount() == []
+
+
+def _somebody_waits(holder: int) -> bool:
+    """Whether anybody waits for what the server's process `holder` has locked."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
-        )
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE %s = ANY(pg_blocking_pids(pid)))", [holder])
         return bool(cursor.fetchone()[0])
+
+
+def _our_process() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
 
 
 def test_a_verification_says_nothing_of_a_plan_that_was_applied_while_it_ran(

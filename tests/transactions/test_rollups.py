@@ -73,7 +73,7 @@ def test_one_call_that_brings_new_and_known_transactions_counts_both() -> None:
 
 
 @pytest.mark.usefixtures("committed_db")
-def test_moves_counted_from_ids_are_those_counted_from_releases_and_times_and_only_the_owner_counts(
+def test_moves_counted_from_ids_are_those_counted_by_groups_and_only_the_owner_counts(
     owner_connection: "psycopg.Connection[Any]",
 ) -> None:
     report(4, start=START + timedelta(minutes=59, seconds=58))
@@ -81,9 +81,10 @@ def test_moves_counted_from_ids_are_those_counted_from_releases_and_times_and_on
     old = list(Calculation.objects.filter(release__version="1.0.0").order_by("pk"))
     new = list(Calculation.objects.filter(release__version="2.0.0").order_by("pk"))
     by_ids = ([each.pk for each in old], [each.pk for each in new])
-    by_times = (
-        *([each.release_id for each in old], [each.calculated_at for each in old]),
-        *([each.release_id for each in new], [each.calculated_at for each in new]),
+    hour = timedelta(hours=1)
+    by_groups = (
+        *([old[0].release_id] * 3, [START, START + hour, START + hour]),
+        *([new[0].release_id] * 3, [START + timedelta(days=1)] * 3, [2, 1, 1]),
     )
     fold_counts()
     expected = {
@@ -91,7 +92,7 @@ def test_moves_counted_from_ids_are_those_counted_from_releases_and_times_and_on
         (old[0].release_id, START + timedelta(hours=1), -2),
         (new[0].release_id, START + timedelta(days=1), 4),
     }
-    for arguments in (by_ids, by_times):
+    for arguments in (by_ids, by_groups):
         call = f"SELECT amends_count_moves({', '.join(['%s'] * len(arguments))})"
         with owner_connection.transaction(force_rollback=True):
             owner_connection.execute(call, arguments)
