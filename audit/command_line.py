@@ -32,7 +32,8 @@ from rich.text import Text
 from audit.context import request
 from audit.denied import denials_recorded
 from audit.errors import Refused
-from audit.step_up import Confirmation
+from audit.one_time_codes import has_second_factor
+from audit.step_up import Confirmation, confirm_by_code
 
 REFUSED = 1
 USAGE = 2
@@ -101,7 +102,8 @@ class AmendsCommand(BaseCommand):
                 dest="acting_as",
                 metavar="USER",
                 required=True,
-                help="Who does this. The password comes from AMENDS_PASSWORD, or is asked for.",
+                help="Who does this. The password comes from AMENDS_PASSWORD, or is asked for; a second factor's "
+                "code from AMENDS_CODE likewise.",
             )
         return parser
 
@@ -109,9 +111,7 @@ class AmendsCommand(BaseCommand):
         self._as_json = options.pop("as_json")
         with request(), denials_recorded(f"manage.py {type(self).__module__.rpartition('.')[2]}"):
             if self.changes_something:
-                options["acting_user"] = user = authenticated_user(options.pop("acting_as"))
-                # Their password was checked just now.
-                options["confirmed"] = Confirmation(user.pk, "password", timezone.now())
+                options["acting_user"], options["confirmed"] = authenticated(options.pop("acting_as"))
             answer = self.answer(**options)
         if self._as_json:
             self.stdout.write(json.dumps(answer, cls=DjangoJSONEncoder, ensure_ascii=False))
@@ -163,20 +163,32 @@ class AmendsCommand(BaseCommand):
 
 
 def authenticated_user(username: str) -> User:
-    """The user of that name, after their password was checked. Raises `Refused`."""
+    """The user of that name, after their password was checked, and a code where they have a second factor. Raises `Refused`."""
+    return authenticated(username)[0]
+
+
+def authenticated(username: str) -> tuple[User, Confirmation]:
+    """The same with how they showed that it is they, just now."""
     user = authenticate(username=username, password=asked_password(f"Password of {username}: "))
     if user is None or not isinstance(user, User):
         raise Refused(f"There is no active user “{username}” with that password.")
-    return user
+    if has_second_factor(user):
+        code = _asked("AMENDS_CODE", "code: this account has a second factor", f"Code of {username}: ")
+        return user, confirm_by_code(user, code)
+    return user, Confirmation(user.pk, "password", timezone.now())
 
 
 def asked_password(prompt: str) -> str:
     """The password from AMENDS_PASSWORD, or typed by a person. Raises `Refused` where there is nobody to ask."""
-    given = os.environ.get("AMENDS_PASSWORD")
+    return _asked("AMENDS_PASSWORD", "password", prompt)
+
+
+def _asked(name: str, what: str, prompt: str) -> str:
+    given = os.environ.get(name)
     if given is not None:
         return given
     if not sys.stdin.isatty():
-        raise Refused("No password: set AMENDS_PASSWORD, or run this in a terminal to be asked for it.")
+        raise Refused(f"No {what}: set {name}, or run this in a terminal to be asked for it.")
     return getpass(prompt)
 
 

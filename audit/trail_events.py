@@ -59,18 +59,62 @@ class Denied(EventData, frozen=True):
     where: str
 
 
+class SecondFactorOnData(EventData, frozen=True):
+    """With so many recovery codes."""
+
+    recovery_codes: int
+
+
+class SecondFactorOffData(EventData, frozen=True):
+    """`confirmed_by` is "code" or "recovery code", beside the password."""
+
+    confirmed_by: str
+
+
+class SecondFactorTakenAwayData(EventData, frozen=True):
+    pass
+
+
+class RecoveryCodesMadeData(EventData, frozen=True):
+    """`recovery_codes` is how many; those before are good no longer. `confirmed_by` is "code" or "recovery code"."""
+
+    recovery_codes: int
+    confirmed_by: str
+
+
+class RecoveryCodeUsedData(EventData, frozen=True):
+    """`left` is how many are left."""
+
+    left: int
+
+
 class NotConfirmedData(EventData, frozen=True):
-    """`by` is how it was to be confirmed: "password"."""
+    """`by` is how it was to be confirmed: "password" or "code", which a recovery code may stand for."""
 
     by: str
 
 
-FLOODED = register_event(
-    "trail.flooded", _("{actor} stopped writing down each of too many attempts"), Flooded
-)
+FLOODED = register_event("trail.flooded", _("{actor} stopped writing down each of too many attempts"), Flooded)
 DENIED = register_event("access.denied", _("{actor} tried what they may not do"), Denied)
 NOT_CONFIRMED = register_event(
     "user.not_confirmed",
-    _("{actor} did not confirm a decision: another password was given"),
+    _("{actor} did not confirm that it is they: a wrong password or code was given"),
     NotConfirmedData,
+)
+SECOND_FACTOR_ON = register_event(
+    "user.second_factor_on", _("{actor} turned on their second factor"), SecondFactorOnData
+)
+SECOND_FACTOR_OFF = register_event(
+    "user.second_factor_off", _("{actor} turned off their second factor"), SecondFactorOffData
+)
+SECOND_FACTOR_TAKEN_AWAY = register_event(
+    "user.second_factor_taken_away",
+    _("{actor} took away the second factor of {subject}"),
+    SecondFactorTakenAwayData,
+)
+RECOVERY_CODES_MADE = register_event(
+    "user.recovery_codes_made", _("{actor} made new recovery codes"), RecoveryCodesMadeData
+)
+RECOVERY_CODE_USED = register_event(
+    "user.recovery_code_used", _("{actor} used a recovery code"), RecoveryCodeUsedData
 )

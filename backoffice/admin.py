@@ -6,16 +6,24 @@ makes themselves or others a superuser here, and nobody is deleted: who leaves i
 
 from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import RelatedFieldListFilter
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
+from django_otp.plugins.otp_static.admin import StaticDevice
+from django_otp.plugins.otp_totp.admin import TOTPDevice
 
 import backoffice.how_it_stands
 import backoffice.what_needs_you  # noqa: F401 (both add their parts to the first page)
+from audit.errors import Refused
+from audit.one_time_codes import with_second_factor
+from audit.second_factor import take_away
 from audit.templatetags.reading import moment
 from audit.trail import record
 from backoffice.end_lockout import lockout_urls
@@ -23,6 +31,7 @@ from backoffice.events import USER_CHANGED, USER_CREATED, UserChangedData, UserC
 from backoffice.person_forms import NewPersonForm, PersonForm, PersonPasswordForm, RolesField
 from backoffice.policy_page import policy_urls
 from backoffice.roles import MAY
+from backoffice.second_factor_page import second_factor_urls
 from backoffice.site import AmendsAdminSite
 from remediation.admin.case_open import case_open_urls
 from remediation.admin.store_statement import statement_urls
@@ -36,9 +45,13 @@ site.add_urls(statement_urls)
 site.add_urls(case_open_urls)
 site.add_urls(policy_urls)
 site.add_urls(lockout_urls)
+site.add_urls(second_factor_urls)
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+# django-otp's own pages show secrets. Importing them registered them, so that they are not registered again later.
+admin.site.unregister(TOTPDevice)
+admin.site.unregister(StaticDevice)
 
 
 class RoleFilter(RelatedFieldListFilter):
@@ -58,7 +71,7 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
     change_form_template = "backoffice/person.html"
     add_form_template = "backoffice/person.html"
     change_user_password_template = "backoffice/person_password.html"  # noqa: S105
-    list_display = ("username", "roles", "is_active", "last_signed_in", "full_name")
+    list_display = ("username", "roles", "is_active", "second_factor", "last_signed_in", "full_name")
     list_filter = (("groups", RoleFilter), "is_active")
     fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name", "email")}),
@@ -76,6 +89,10 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
     def roles(self, person: User) -> str:
         names = sorted(group.name for group in person.groups.all())
         return ", ".join([str(_("superuser: may do everything"))] * person.is_superuser + names)
+
+    @admin.display(description=_("second factor"), boolean=True)
+    def second_factor(self, person: User) -> bool:
+        return bool(getattr(person, "has_second_factor", False))
 
     @admin.display(description=_("last signed in"), ordering="last_login")
     def last_signed_in(self, person: User) -> str:
@@ -103,8 +120,35 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         # A superuser's account is for whoever runs the machine: an administrator who could set its password would be one.
-        people = super().get_queryset(request).prefetch_related("groups")
+        people = with_second_factor(super().get_queryset(request)).prefetch_related("groups")
         return people if getattr(request.user, "is_superuser", False) else people.filter(is_superuser=False)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.second_factor_view)
+        return [path("<int:pk>/second_factor/", view, name="auth_user_second_factor"), *super().get_urls()]
+
+    def second_factor_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Where an administrator takes away a second factor that was lost, and says why."""
+        person = self.get_object(request, str(pk))
+        if not self.has_change_permission(request, person):
+            raise PermissionDenied
+        if person is None:
+            raise Http404
+        if request.method == "POST":
+            try:
+                take_away(person, acting_user=_acting(request), reason=request.POST.get("reason", ""))
+            except Refused as refused:
+                messages.error(request, str(refused))
+            else:
+                messages.success(request, _("The second factor of %(who)s was taken away.") % {"who": person})
+                return HttpResponseRedirect(reverse("admin:auth_user_change", args=[pk]))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": User._meta,
+            "original": person,
+            "title": _("Second factor of %(who)s") % {"who": person},
+        }
+        return TemplateResponse(request, "backoffice/person_second_factor.html", context)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
         with transaction.atomic():

@@ -68,6 +68,10 @@ TABLES: dict[str, tuple[str, ...]] = {
     "admin.LogEntry": INSERT_ONLY,
     "contenttypes.ContentType": READ_ONLY,
     "sessions.Session": FULL,
+    # Second factors: which code was used last is kept, and one that is turned off is forgotten.
+    "otp_totp.TOTPDevice": FULL,
+    "otp_static.StaticDevice": FULL,
+    "otp_static.StaticToken": INSERT_AND_DELETE,
     "axes.AccessAttempt": FULL,  # wrong passwords are counted there for minutes; see backoffice/lockout.py
     # Not written: the trail tells of sign-ins. Attempts that are deleted would take expirations with them.
     "axes.AccessAttemptExpiration": ("SELECT", "DELETE"),

@@ -1,8 +1,8 @@
 """Settings, from the environment. `AMENDS_ENV=production` demands what production needs; else defaults serve one machine.
 
 Read here: AMENDS_ENV, AMENDS_HOME, AMENDS_LOG_LEVEL, AMENDS_PROCESS, AMENDS_CALCULATORS, AMENDS_APPROVAL_POLICY, AMENDS_BROKER_PREFIX,
-AMENDS_AUDIT_VERIFY_AT, AMENDS_SIGN_IN_FAILURES, AMENDS_SIGN_IN_LOCKED_MINUTES, AMENDS_PROXIES, SECRET_KEY, ALLOWED_HOSTS,
-CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL, DATABASE_ADMIN_URL, REDIS_URL, PORT.
+AMENDS_AUDIT_VERIFY_AT, AMENDS_SIGN_IN_FAILURES, AMENDS_SIGN_IN_LOCKED_MINUTES, AMENDS_SECOND_FACTOR, AMENDS_PROXIES, SECRET_KEY,
+ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, DATABASE_OWNER_URL, DATABASE_SEALER_URL, DATABASE_ADMIN_URL, REDIS_URL, PORT.
 """
 
 import json
@@ -73,6 +73,9 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django.contrib.humanize",
     "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "django_structlog",
     "csp",
     "rest_framework",
@@ -261,6 +264,13 @@ AXES_SENSITIVE_PARAMETERS = ["username", "ip_address"]  # with the password: not
 AXES_DISABLE_ACCESS_LOG = True  # the trail tells
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+# Whether whoever decides on a plan must have a second factor: see docs/adr/0025. Who has one is asked for its code either way.
+AMENDS_SECOND_FACTOR = os.environ.get("AMENDS_SECOND_FACTOR") or "optional"
+if AMENDS_SECOND_FACTOR not in ("optional", "required-to-decide"):
+    raise ImproperlyConfigured(
+        f"AMENDS_SECOND_FACTOR is “{AMENDS_SECOND_FACTOR}”: it must be optional or required-to-decide."
+    )
+OTP_TOTP_ISSUER = "Amends"
 # How many proxies of yours stand in front, each adding to X-Forwarded-For whom it was asked by. 0: that header is not believed, and with a
 # proxy in front everybody comes from the proxy's address, so that strangers could lock out others: set it there.
 AMENDS_PROXIES = _whole("AMENDS_PROXIES", 0, least=0)

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -15,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from audit.one_time_codes import TooSoon, accept_code, has_second_factor
 from audit.trail import record
 from backoffice.events import PASSWORD_CHANGED, PasswordChangedData
 from backoffice.keyboard import keyboard_context
@@ -45,12 +49,50 @@ WORKED_IN = {"remediation_auditsample": "remediation.audit_sample"}
 
 
 class SignInForm(AdminAuthenticationForm):
-    """Says the same of a wrong name, a wrong password, and an account that opens no pages: which of them it is would help guessing."""
+    """Says the same of a wrong name, a wrong password, and an account that opens no pages: which of them it is would help guessing.
+
+    Who has a second factor gives its code too. Whether somebody has one is told only to who gave the right password.
+    """
+
+    code = forms.CharField(
+        label=_("Code, if you have a second factor"),
+        required=False,
+        max_length=20,
+        strip=True,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false"}
+        ),
+    )
 
     error_messages = {  # noqa: RUF012 (Django declares it so)
         **AdminAuthenticationForm.error_messages,
         "invalid_login": _("That name and that password do not belong together, or may not sign in here."),
+        "no_code": _("This account has a second factor: give its code too, with the password once more."),
+        "wrong_code": _(
+            "That code is wrong, or was used before. Wait until your app shows the next one, and give the password once more."
+        ),
     }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        user = self.get_user()
+        if isinstance(user, User) and has_second_factor(user):
+            self._insist_on_code(user, cleaned.get("code", ""))
+        return cleaned
+
+    def _insist_on_code(self, user: User, code: str) -> None:
+        if not code:
+            raise ValidationError(self.error_messages["no_code"], code="no_code")
+        try:
+            by = accept_code(user, code)
+        except TooSoon as too_soon:
+            raise ValidationError(str(too_soon), code="too_soon") from too_soon
+        if by is None:
+            # A wrong code is a failed sign-in like any other: axes counts it, and the trail tells of it.
+            user_login_failed.send(
+                sender=__name__, credentials={"username": user.get_username()}, request=self.request
+            )
+            raise ValidationError(self.error_messages["wrong_code"], code="wrong_code")
 
 
 class AmendsAdminSite(admin.AdminSite):

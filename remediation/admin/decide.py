@@ -1,4 +1,4 @@
-"""The page on which a plan is decided: what would change, what the policy asks, who may decide, and the decision with a password."""
+"""The page on which a plan is decided: what would change, what the policy asks, who may decide, and the decision, which is confirmed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.errors import Refused
-from audit.step_up import Confirmation, NotConfirmed, confirm_by_password
+from audit.one_time_codes import has_second_factor, second_factor_missing
+from audit.step_up import (
+    Confirmation,
+    NotConfirmed,
+    confirm_by_code,
+    confirm_by_password,
+    insist_on_second_factor,
+)
 from audit.templatetags.reading import page_of
 from remediation.admin.actions import newest_entry
 from remediation.admin.plan_figures import charged, spreads_of
@@ -71,6 +78,7 @@ def decide_again(request: HttpRequest, plan: Plan, refused: NotConfirmed | NotTy
 
 def _page(request: HttpRequest, plan: Plan, *, comment: str = "") -> HttpResponse:
     found, spreads = totals(plan), spreads_of(plan)
+    assert isinstance(request.user, User)
     context = {
         **admin.site.each_context(request),
         "opts": Plan._meta,
@@ -86,6 +94,8 @@ def _page(request: HttpRequest, plan: Plan, *, comment: str = "") -> HttpRespons
         "corrections_in_short": corrections_in_short(plan),
         "approvals": list(plan.approvals.select_related("decided_by")),
         "comment": comment,
+        "by_code": has_second_factor(request.user),
+        "second_factor_missing": second_factor_missing(request.user),
         **policy_context(plan),
     }
     return TemplateResponse(request, "remediation/decide.html", context)
@@ -144,8 +154,14 @@ def why_the_reader_does_not_decide(plan: Plan, reader: User) -> str:
 
 
 def confirmation_by(request: HttpRequest) -> Confirmation:
-    """That whoever pressed a button is who they are, by the password in the form. Raises `NotConfirmed`."""
+    """That whoever pressed a button is who they are, by the code in the form where they have a second factor, else by the password.
+
+    Raises `NotConfirmed`.
+    """
     assert isinstance(request.user, User)
+    if has_second_factor(request.user):
+        return confirm_by_code(request.user, request.POST.get("code", ""))
+    insist_on_second_factor(request.user)
     return confirm_by_password(request.user, request.POST.get("password", ""))
 
 

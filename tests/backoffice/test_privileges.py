@@ -115,6 +115,8 @@ def test_sessions_and_personal_data_can_be_deleted() -> None:
     """The other side of the map: what has to be erasable is."""
     assert {label for label, granted in TABLES.items() if granted == FULL} == {
         "axes.AccessAttempt",
+        "otp_static.StaticDevice",
+        "otp_totp.TOTPDevice",
         "sessions.Session",
         "transactions.PersonalData",
     }

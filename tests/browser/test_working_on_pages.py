@@ -27,7 +27,7 @@ def test_an_approver_approves_exactly_what_was_previewed(
     ben.page.get_by_label("Comment (may be empty)").fill("As the contract says.")
     ben.page.get_by_label("Your password, to show that it is you").fill("not mine")
     ben.page.get_by_role("button", name="Approve 12 corrections, USD +1.20 in all").click()
-    expect(ben.page.get_by_text("Nothing was decided: that is not your password.")).to_be_visible()
+    expect(ben.page.get_by_text("Nothing was done: that is not your password.")).to_be_visible()
     expect(ben.page.get_by_label("Comment (may be empty)")).to_have_value("As the contract says.")
     assert wrong_with(ben.page, "decide after a wrong password") == []
     ben.page.get_by_label("Your password, to show that it is you").fill(PASSWORD)

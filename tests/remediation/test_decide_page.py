@@ -114,7 +114,7 @@ def test_without_it_nothing_is_decided_and_the_page_is_there_again(
     plan: Plan, ben: Client, action: str, password: str
 ) -> None:
     shown = decided(ben, plan, action, password=password, comment="No.")
-    assert "Nothing was decided" in shown
+    assert "Nothing was done" in shown
     assert "Decide on Plan" in shown
     plan.refresh_from_db()
     assert plan.status == Plan.Status.READY
