@@ -90,9 +90,9 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
         names = sorted(group.name for group in person.groups.all())
         return ", ".join([str(_("superuser: may do everything"))] * person.is_superuser + names)
 
-    @admin.display(description=_("second factor"), boolean=True)
-    def second_factor(self, person: User) -> bool:
-        return bool(getattr(person, "has_second_factor", False))
+    @admin.display(description=_("second factor"))
+    def second_factor(self, person: User) -> str:
+        return str(_("on")) if getattr(person, "has_second_factor", False) else "–"
 
     @admin.display(description=_("last signed in"), ordering="last_login")
     def last_signed_in(self, person: User) -> str:
