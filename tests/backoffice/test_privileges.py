@@ -122,6 +122,7 @@ def test_sessions_and_personal_data_can_be_deleted() -> None:
     }
     assert {label for label, granted in TABLES.items() if granted == INSERT_AND_DELETE} == {
         "auth.User_groups",
+        "otp_static.StaticToken",
         "transactions.SavedSearch",
     }
 
