@@ -94,7 +94,9 @@ class NotConfirmedData(EventData, frozen=True):
     by: str
 
 
-FLOODED = register_event("trail.flooded", _("{actor} stopped writing down each of too many attempts"), Flooded)
+FLOODED = register_event(
+    "trail.flooded", _("{actor} stopped writing down each of too many attempts"), Flooded
+)
 DENIED = register_event("access.denied", _("{actor} tried what they may not do"), Denied)
 NOT_CONFIRMED = register_event(
     "user.not_confirmed",
