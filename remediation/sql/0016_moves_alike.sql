@@ -1,4 +1,4 @@
--- As before, in a seventh less time: what a chunk adds to sums and counts is grouped while its rows are read, where it was taken from arrays
+-- As before, in less time: what a chunk adds to sums and counts is grouped while its rows are read, where it was taken from arrays
 -- of as many places as there are rows; and a pointer that was locked is moved where it lies, where it was looked up once more.
 
 -- Moves that are alike but for their amounts: how many, and what they add to totals of that currency and scale, in smallest units.
