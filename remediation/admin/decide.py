@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Case, Q, When
@@ -14,7 +15,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.errors import Refused
-from audit.one_time_codes import has_second_factor, second_factor_missing
+from audit.one_time_codes import (
+    REQUIRED,
+    has_second_factor,
+    second_factor_missing,
+    with_second_factor,
+)
 from audit.step_up import (
     Confirmation,
     NotConfirmed,
@@ -118,7 +124,8 @@ def policy_context(plan: Plan) -> dict[str, Any]:
 
 def approvers_of(plan: Plan) -> list[Approver]:
     """Who may decide on plans, superusers too: first who may on this one, then by name; `MOST_PEOPLE` + 1 at most."""
-    people = User.objects.with_perm(PERMISSION, backend=_BACKEND)
+    people = with_second_factor(User.objects.with_perm(PERMISSION, backend=_BACKEND))
+    needs_factor = settings.AMENDS_SECOND_FACTOR == REQUIRED
     decided = {each.decided_by_id: each for each in plan.approvals.all()}
     editors = set(plan.case.revisions.values_list("edited_by_id", flat=True))
     barred = Q(pk=plan.requested_by_id) | Q(pk__in=editors | set(decided))
@@ -131,6 +138,8 @@ def approvers_of(plan: Plan) -> list[Approver]:
             why_not = _("edited the case")
         elif person.pk in decided:
             why_not = _("has decided: %(decision)s") % {"decision": decided[person.pk].get_decision_display()}
+        elif needs_factor and not getattr(person, "has_second_factor", False):
+            why_not = _("has no second factor yet")
         found.append(Approver(person, why_not))
     return found
 

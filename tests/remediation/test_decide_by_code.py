@@ -59,8 +59,10 @@ def test_where_one_is_required_the_page_leads_to_setting_it_up(
     assert "Here only who has a second factor decides" in shown
     assert 'class="button primary" href="/second_factor/"' in shown
     assert 'name="password"' not in shown
+    assert ": has no second factor yet" in shown
     assert "Nothing was done: here only who has a second factor" in decided(ben, plan)
     plan.refresh_from_db()
     assert plan.status == Plan.Status.READY
     secret, _codes = with_second_factor(person)
+    assert "has no second factor yet" not in page(ben, plan)
     assert "An engineer can apply it now." in decided(ben, plan, code=code_of(secret))
