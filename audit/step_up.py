@@ -142,6 +142,6 @@ def insist_on_second_factor(user: User) -> None:
     if second_factor_missing(user):
         raise SecondFactorMissing(
             _(
-                "Nothing was done: here only who has a second factor decides. Set one up: “Second factor”, beside “Password”."
+                "Nothing was done: here only who has a second factor decides. Set one up under “Account”, beside your name."
             )
         )

@@ -1,4 +1,4 @@
-"""The page on which somebody turns their own second factor on and off, and makes recovery codes."""
+"""The page of one's own account: it leads to another password, turns the second factor on and off, and makes recovery codes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +57,7 @@ def _shown(request: HttpRequest, codes: list[str]) -> dict[str, Any]:
     since = second_factor_since(person)
     secret = "" if since else request.session.get(_SECRET, "")
     return {
-        "title": _("Second factor"),
+        "title": _("Your account"),
         "since": since,
         "left": recovery_codes_left(person) if since else 0,
         "codes": codes,

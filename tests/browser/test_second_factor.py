@@ -27,7 +27,7 @@ def test_an_approver_sets_one_up_and_decides_with_a_code(
     reader = signed_in("approver")
     page = reader.page
     reader.open("/")
-    page.get_by_role("link", name="Second factor").click()
+    page.get_by_role("link", name="Account").click()
     wrong = wrong_on_screens(page, "second factor off", ALL_SCREENS)
     page.get_by_role("button", name="Set up a second factor").click()
     expect(page.get_by_role("img", name="QR code of the secret below")).to_be_visible()
