@@ -15,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 if not apps.ready:
     django.setup()
 
+from tests.audit.test_verification import MOVED
 from tests.audit.test_verification import TAMPERED as ROWS
 from tests.audit.test_verification_of_edits import TAMPERED as EDITS
 from tests.audit.test_verification_of_endings import TAMPERED as ENDINGS
@@ -22,6 +23,7 @@ from tests.audit.test_verification_of_seals import FOUND as SEALS
 from tests.evidence.test_pack import TAMPERED as PACKS
 from tests.evidence.test_pack_with_approvals import TAMPERED as APPROVALS
 from tests.evidence.test_pack_with_exclusions import TAMPERED as EXCLUSIONS
+from tests.evidence.test_second_verifier import OURS as TRICKS
 from tests.remediation.test_audit_sample_verified import TAMPERED as SAMPLES
 
 PAGE = Path(__file__).parent.parent / "docs" / "tamper-matrix.md"
@@ -37,6 +39,16 @@ _PACKS = """
 | what was changed in an evidence pack | by `verify.py`, and by the second verifier |
 |---|---|
 """
+_TRICKS = """| any bit of the file | the member that is not what the manifest says, or that it is no pack |
+
+| what else was tried with an evidence pack: what is made to fit, doubled, empty or written otherwise | both verifiers say |
+|---|---|
+"""
+_SAID = {
+    "tampered": "tampered",
+    "incomplete": "incomplete",
+    "ok": "ok: it means nothing, or is not there to be proved by a pack",
+}
 _OUTSIDE = """
 | what needs something from outside | without it | with it |
 |---|---|---|
@@ -48,15 +60,18 @@ _OUTSIDE = """
 | a pack in which everything was made anew | it agrees with itself | a key, or a checkpoint |
 
 No false alarm: the tests verify after import, conflict, supersession, recalculation, retry, revert and reapply, and while a job and
-imports are at work.
+imports are at work. Four million corrections of ten million transactions were verified and nothing was found
+([performance.md](performance.md#the-trail)).
 """
 
 
 def page() -> str:
     """The page's text."""
     database = [(what, named) for what, (_, named) in (SEALS | ROWS | EDITS | ENDINGS | SAMPLES).items()]
+    database.append(MOVED)
     packs = [(what, place) for what, (_, place) in (PACKS | EXCLUSIONS | APPROVALS).items()]
-    return _HEAD + _lines(database) + _PACKS + _lines(packs) + _OUTSIDE
+    tricks = [(what, _SAID[verdict]) for what, (_, verdict) in TRICKS.items()]
+    return _HEAD + _lines(database) + _PACKS + _lines(packs) + _TRICKS + _lines(tricks) + _OUTSIDE
 
 
 def _lines(cases: list[tuple[str, str]]) -> str:

@@ -93,6 +93,12 @@ FOUND: dict[str, tuple[str, str]] = {
             "occurred_at": "occurred_at + interval '1 microsecond'",
         }.items()
     },
+    "two entries exchanged": (
+        "UPDATE audit_auditentry one SET (event, subject_type, subject_id, subject_label, reason, data) ="
+        " (SELECT event, subject_type, subject_id, subject_label, reason, data FROM audit_auditentry other"
+        f" WHERE other.id IN ({entry_of(2)}, {entry_of(3)}) AND other.id <> one.id) WHERE one.id IN ({entry_of(2)}, {entry_of(3)})",
+        r"\[entries\] Entry \d+ \(.*\): is not what was sealed as seal 2: it was changed",
+    ),
     "an entry deleted": (
         f"DELETE FROM audit_auditentry WHERE id = {entry_of(3)}",
         r"\[entries\] Entry \d+: is gone; seal 3 stands",
