@@ -60,9 +60,14 @@ def with_second_factor(people: QuerySet[User]) -> QuerySet[User]:
     return people.annotate(has_second_factor=Exists(theirs))
 
 
+def second_factor_required() -> bool:
+    """Whether whoever decides must have a second factor (AMENDS_SECOND_FACTOR)."""
+    return bool(settings.AMENDS_SECOND_FACTOR == REQUIRED)
+
+
 def second_factor_missing(user: User) -> bool:
-    """Whether whoever decides must have a second factor (AMENDS_SECOND_FACTOR), and `user` has none."""
-    return settings.AMENDS_SECOND_FACTOR == REQUIRED and not has_second_factor(user)
+    """Whether whoever decides must have a second factor, and `user` has none."""
+    return second_factor_required() and not has_second_factor(user)
 
 
 def accept_code(user: User, given: str) -> ShownBy | None:

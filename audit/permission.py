@@ -1,6 +1,6 @@
 """Whether somebody may do what they ask for. The same answer for page, API, command and task."""
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permission, PermissionsMixin
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permission, PermissionsMixin, User
 
 from audit.denied import note_denied
 from audit.errors import Refused
@@ -21,3 +21,8 @@ def demand(acting_user: AbstractBaseUser | AnonymousUser, permission: str) -> No
     raise NotPermitted(
         f"{acting_user} lacks the permission “{what}”. An administrator gives roles to people."
     )
+
+
+def may_look_after(person: User, acting_user: User) -> bool:
+    """Whether `acting_user`, if accounts are theirs to manage, may change this one: a superuser's is for superusers alone."""
+    return acting_user.is_superuser or not person.is_superuser

@@ -16,7 +16,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice, default_key
 from audit.denied import note_denied
 from audit.errors import Refused
 from audit.one_time_codes import has_second_factor
-from audit.permission import NotPermitted, demand
+from audit.permission import NotPermitted, demand, may_look_after
 from audit.step_up import NotConfirmed, confirm_by_code, confirm_by_password
 from audit.trail import record
 from audit.trail_events import (
@@ -118,7 +118,7 @@ def take_away(person: User, *, acting_user: User, reason: str) -> None:
     Not one's own, which `turn_off` asks a code for. Raises `NotPermitted`, `NoSecondFactor`, and `Refused` without a `reason`.
     """
     demand(acting_user, "auth.change_user")
-    if person.pk == acting_user.pk or (person.is_superuser and not acting_user.is_superuser):
+    if person.pk == acting_user.pk or not may_look_after(person, acting_user):
         note_denied(acting_user, f"take away the second factor of {person}")
         raise NotPermitted(
             _("Your own second factor is turned off by its code, and a superuser's by a superuser only.")

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 
 from audit.denied import note_denied
 from audit.errors import Refused
-from audit.permission import NotPermitted, demand
+from audit.permission import NotPermitted, demand, may_look_after
 from audit.trail import record
 from backoffice.events import LOCKOUT_ENDED, LockoutEndedData
 
@@ -50,7 +50,7 @@ def end_lockouts(person: User, *, acting_user: User) -> list[Lockout]:
     else than one; `NotLockedOut`.
     """
     demand(acting_user, PERMISSION)
-    if person.is_superuser and not acting_user.is_superuser:
+    if not may_look_after(person, acting_user):
         note_denied(acting_user, f"end a lockout of {person}, a superuser")
         raise NotPermitted("A superuser's account is for superusers to look after.")
     with transaction.atomic():

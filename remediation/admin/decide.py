@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Case, Q, When
@@ -16,9 +15,9 @@ from django.views.decorators.http import require_safe
 
 from audit.errors import Refused
 from audit.one_time_codes import (
-    REQUIRED,
     has_second_factor,
     second_factor_missing,
+    second_factor_required,
     with_second_factor,
 )
 from audit.step_up import (
@@ -125,7 +124,7 @@ def policy_context(plan: Plan) -> dict[str, Any]:
 def approvers_of(plan: Plan) -> list[Approver]:
     """Who may decide on plans, superusers too: first who may on this one, then by name; `MOST_PEOPLE` + 1 at most."""
     people = with_second_factor(User.objects.with_perm(PERMISSION, backend=_BACKEND))
-    needs_factor = settings.AMENDS_SECOND_FACTOR == REQUIRED
+    needs_factor = second_factor_required()
     decided = {each.decided_by_id: each for each in plan.approvals.all()}
     editors = set(plan.case.revisions.values_list("edited_by_id", flat=True))
     barred = Q(pk=plan.requested_by_id) | Q(pk__in=editors | set(decided))
